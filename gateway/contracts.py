@@ -1,0 +1,111 @@
+"""The doors between the rooms: what a provider, processor, exporter and session state must be able to do.
+
+Moments of a processor that may have to wait return an awaitable, or None when they are already done: most requests
+never wait, and a coroutine for each of them would cost more than the work (a task a request was measured at 9 µs).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from gateway.model.exchange import Exchange, Refusal
+from gateway.model.message import Entry, Message, RequestReading, ResponseReading
+from gateway.model.session import SessionRef
+from gateway.model.span import Span
+
+
+class KnownMessages(Protocol):
+    """Reads each message once: a conversation repeats its whole history every turn."""
+
+    def entry(self, raw: bytes, read: Callable[[bytes], Message]) -> Entry:
+        """The entry of this raw JSON; `read` is called only if these very bytes were not seen lately.
+
+        Raises what `read` raises (ValueError for JSON that is not a message).
+        """
+
+
+class ResponseReader(Protocol):
+    """Understands one response body as it comes, content decoding already undone. Never raises on bad bytes."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes, cut anywhere."""
+
+    def end(self, complete: bool) -> ResponseReading:
+        """The body is over; `complete` is False where it broke off. Called once. Keeps what came."""
+
+
+class Provider(Protocol):
+    """One wire format. Sans-io, stateless: one instance serves every exchange."""
+
+    name: str
+    """`openai_chat`, `anthropic_messages`, `generic`: the exchange's `api`."""
+    operation: str
+    """`gen_ai.operation.name`, "" where unknown."""
+
+    def matches(self, method: str, path: str) -> bool:
+        """Whether this format is spoken at `path` (below the provider's base URL, without query)."""
+
+    def read_request(self, body: bytes, known: KnownMessages) -> RequestReading:
+        """Understand a whole, decoded request body. Never raises: what cannot be read has `state` "unreadable"."""
+
+    def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader: ...
+
+    def refusal(self, refusal: Refusal) -> bytes:
+        """A JSON body in this API's own error shape and with its own error type for `refusal.status`."""
+
+    def stream_refusal(self, refusal: Refusal) -> bytes:
+        """The same inside a stream that has begun: that API's in-stream error event, as bytes."""
+
+
+class Processor(Protocol):
+    """Takes part in an exchange. Implement only the moments you need: nobody pays for the others."""
+
+    needs_reading: bool
+    """Whether `on_request` needs `exchange.request`; reading is skipped when no processor does."""
+
+    def on_request(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Read, nothing sent upstream yet; the client waits. Set `exchange.refusal` to refuse."""
+
+    def on_end(self, exchange: Exchange) -> None:
+        """Once, however it ended; synchronous and quick."""
+
+    def on_tail(self, exchange: Exchange) -> None:
+        """Afterwards, off the hot path: observers, session totals. Requests and responses are read by now."""
+
+    def on_span(self, span: Span) -> Span | None:
+        """About to leave: return what may leave, or None. If it raises, the span stays in."""
+
+
+class Exporter(Protocol):
+    """Takes finished exchanges away. `export` never blocks and never raises: it queues, or drops and counts."""
+
+    name: str
+    """Component id from the config: `otlp_http/backup`."""
+
+    def export(self, exchange: Exchange, span: Span) -> None: ...
+
+    async def start(self) -> None: ...
+
+    async def drain(self, deadline_s: float) -> None:
+        """Send what is queued, at most until the deadline, then stop."""
+
+    def counters(self) -> dict[str, int]:
+        """`accepted`, `sent`, `dropped`, `failed`, `retried`, `queue_items`, `queue_bytes` … for health and metrics."""
+
+
+class SessionState(Protocol):
+    """Where sessions live between exchanges. Atomic a call."""
+
+    def join(
+        self, workspace: str, session_id: str, now_ns: int, window_key: str | None, header_allowed: bool
+    ) -> SessionRef:
+        """The next place in this session, made if it is new; remembers it as the window key's latest prompt."""
+
+    def within_window(self, window_key: str, now_ns: int, window_ns: int) -> str | None:
+        """The session of the same user's previous prompt if that was at most `window_ns` ago."""
+
+    def extend(
+        self, workspace: str, session_id: str, exchange_id: str, digests: Sequence[bytes]
+    ) -> tuple[str | None, int]:
+        """Remember this exchange as the session's latest; returns (parent exchange id, index of its first new message)."""
+
+    def end(self, workspace: str, session_id: str) -> None: ...

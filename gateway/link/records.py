@@ -1,0 +1,78 @@
+"""What a worker tells the control plane about one finished exchange. Data only."""
+
+import msgspec
+
+
+class MessageRecord(msgspec.Struct, array_like=True, frozen=True):
+    """A message, content-addressed: sent once, named by digest afterwards."""
+
+    digest: bytes
+    role: str
+    json: bytes
+    """In the neutral shape; redacted or empty as the store's content setting says."""
+
+
+class AssessmentRecord(msgspec.Struct, array_like=True, frozen=True):
+    agent: str
+    version: str
+    role: str
+    direction: str
+    intent: str
+    outcome: str
+    state: str
+    reason: str
+    risk: str
+    confidence: float
+    took_ms: float
+
+
+class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
+    """One finished exchange. Times are Unix nanoseconds; tokens None where not said."""
+
+    id: str
+    trace_id: bytes
+    span_id: bytes
+    workspace: str
+    session_id: str
+    session_source: str
+    session_confidence: float
+    session_sequence: int
+    session_header: bool
+    session_end: bool
+    previous_session: str | None
+    parent_exchange: str | None
+    user: str | None
+    participant: str
+    origin: str
+    service: str
+    provider: str
+    api: str
+    operation: str
+    model: str
+    response_model: str | None
+    method: str
+    path: str
+    stream: bool
+    status: int
+    end: str
+    error_type: str | None
+    outcome: str
+    capture: str
+    started_ns: int
+    ended_ns: int
+    first_byte_ms: float | None
+    overhead_ms: float
+    usage_state: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    finish_reasons: tuple[str, ...]
+    input_digests: tuple[bytes, ...]
+    """System instructions first, then the history and the prompt, oldest first."""
+    output_digests: tuple[bytes, ...]
+    messages: tuple[MessageRecord, ...]
+    """Only those that the control plane has not been sent lately."""
+    assessments: tuple[AssessmentRecord, ...]
+    refusal_code: str | None

@@ -1,0 +1,128 @@
+"""One call to a model: request, response, and what happened between."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway.model.message import RequestReading, ResponseReading
+from gateway.model.session import SessionRef
+from gateway.model.verdict import Verdict
+
+End = Literal["finished", "client_gone", "upstream_gone", "upstream_error", "timeout", "blocked", "refused", "shutdown"]
+Participant = Literal["user", "agent", "llm", "tool", "memory"]
+Headers = list[tuple[bytes, bytes]]
+"""Names and values as they came: case, order and duplicates kept."""
+
+
+class Captured:
+    """A bounded copy of the body bytes that passed, after transfer decoding, still content-encoded."""
+
+    __slots__ = ("chunks", "kept", "limit", "size")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
+        """Bytes that passed."""
+        self.kept = 0
+        """Bytes that were kept: the first `limit`."""
+        self.chunks: list[bytes] = []
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        room = self.limit - self.kept
+        if room <= 0:
+            return
+        if len(data) > room:
+            data = data[:room]
+        self.chunks.append(data)
+        self.kept += len(data)
+
+    @property
+    def truncated(self) -> bool:
+        return self.size > self.kept
+
+    def joined(self) -> bytes:
+        if len(self.chunks) != 1:
+            self.chunks = [b"".join(self.chunks)]
+        return self.chunks[0]
+
+
+@dataclass(slots=True, frozen=True)
+class Refusal:
+    """The gateway's own answer instead of the upstream's."""
+
+    status: int
+    code: str
+    """One of the contract's codes: `blocked_by_policy`, `unknown_route` …"""
+    message: str
+    """Which rule, why, and what to do. Never matched text."""
+    retry_after_s: int | None = None
+
+
+@dataclass(slots=True)
+class Exchange:
+    id: str
+    started_ns: int
+    """Unix time."""
+    method: str
+    target: str
+    """Path and query as the client sent them, without the routing prefix. Keys in the query are masked."""
+    request_headers: Headers
+    request_body: Captured
+    trace_id: bytes
+    span_id: bytes
+    parent_span_id: bytes = b""
+    trace_flags: int = 1
+    trace_state: str = ""
+    client_address: str = ""
+
+    provider: str = ""
+    """The configured upstream's name: `openai`, `local`."""
+    provider_name: str = ""
+    """`gen_ai.provider.name`."""
+    api: str = ""
+    """The wire format's name: `openai_chat`, `anthropic_messages`, `generic`."""
+    operation: str = ""
+    """`gen_ai.operation.name`: `chat`; "" where the wire format is not understood."""
+    server_address: str = ""
+    server_port: int = 0
+
+    workspace: str = "default"
+    principal: str = ""
+    """Keyed hash of the credential; the scope of lineage and timing."""
+    user: str | None = None
+    participant: Participant = "user"
+    origin: str = ""
+    service: str = ""
+    session_end: bool = False
+
+    session: SessionRef | None = None
+    verdict: Verdict = field(default_factory=Verdict)
+    request: RequestReading | None = None
+    response: ResponseReading | None = None
+    refusal: Refusal | None = None
+
+    status: int = 0
+    """Of the answer the client got; 0 where none began."""
+    response_headers: Headers = field(default_factory=list)
+    response_body: Captured | None = None
+    upstream_started_ns: int = 0
+    """Monotonic, like every `_ns` below; 0 is "did not happen"."""
+    opened_ns: int = 0
+    first_byte_ns: int = 0
+    """First body byte from upstream."""
+    ended_ns: int = 0
+    overhead_ns: int = 0
+    """Added before the first upstream byte went out, plus what was held."""
+    retried: bool = False
+    """The request went out twice because a kept connection had died."""
+    end: End | None = None
+    error_type: str | None = None
+    """Low-cardinality: an HTTP status, the API's error type, or `connect_timeout` and the like."""
+
+    @property
+    def duration_ns(self) -> int:
+        return max(0, self.ended_ns - self.opened_ns)
+
+    @property
+    def outcome(self) -> str:
+        return self.verdict.outcome

@@ -1,0 +1,184 @@
+"""The neutral shape of messages: the OpenTelemetry GenAI message schema, whatever API they came by.
+
+Source of the shape: semantic-conventions-genai, model/gen-ai/gen-ai-input-messages.json and -output-messages.json.
+Bytes of images, audio and files never stand here: a `Blob` carries size, type and hash.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+Role = str  # "system" | "user" | "assistant" | "tool" | whatever the API said
+FinishReason = Literal["stop", "length", "content_filter", "tool_call", "compaction", "error"]
+
+
+class _Part(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
+    """One part of a message; on the wire `{"type": <tag>, ...}`."""
+
+
+class Text(_Part, frozen=True, tag="text"):
+    content: str
+
+
+class Reasoning(_Part, frozen=True, tag="reasoning"):
+    content: str
+
+
+class ToolCall(_Part, frozen=True, tag="tool_call"):
+    name: str
+    id: str | None = None
+    arguments: Any = None
+    """An object where the arguments were JSON, else the string as it came (a broken stream leaves half of one)."""
+
+
+class ToolCallResponse(_Part, frozen=True, tag="tool_call_response"):
+    response: Any
+    id: str | None = None
+
+
+class ServerToolCall(_Part, frozen=True, tag="server_tool_call"):
+    name: str
+    id: str | None = None
+    server_tool_call: Any = None
+
+
+class ServerToolCallResponse(_Part, frozen=True, tag="server_tool_call_response"):
+    server_tool_call_response: Any
+    id: str | None = None
+
+
+class Blob(_Part, frozen=True, tag="blob"):
+    modality: str
+    mime_type: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    """Decoded bytes."""
+
+
+class Uri(_Part, frozen=True, tag="uri"):
+    modality: str
+    uri: str
+
+
+class File(_Part, frozen=True, tag="file"):
+    modality: str
+    file_id: str
+
+
+class Other(_Part, frozen=True, tag="other"):
+    """A part of a kind this version does not know: kept, not interpreted."""
+
+    kind: str
+    content: Any = None
+
+
+Part = (
+    Text | Reasoning | ToolCall | ToolCallResponse | ServerToolCall | ServerToolCallResponse | Blob | Uri | File | Other
+)
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    role: Role
+    parts: tuple[Part, ...] = ()
+    name: str | None = None
+    finish_reason: FinishReason | None = None
+
+
+class Entry:
+    """One message as the gateway knows it: read once, content-addressed, shared by every request that repeats it.
+
+    `digest` is 16 bytes (BLAKE2b of `json`); `json` is the message in the neutral shape, complete; `texts` has one
+    string a part that can be read (text, reasoning, tool arguments and results), in order, for detectors.
+    `notes` is a cache for what was found out about this content (findings by policy version, redacted copies).
+    """
+
+    __slots__ = ("digest", "json", "notes", "role", "texts")
+
+    def __init__(self, digest: bytes, role: Role, json: bytes, texts: tuple[str, ...]) -> None:
+        self.digest = digest
+        self.role = role
+        self.json = json
+        self.texts = texts
+        self.notes: dict[str, Any] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes this entry roughly holds."""
+        return 400 + len(self.json) + sum(map(len, self.texts))
+
+
+class Usage(NamedTuple):
+    """Tokens. None is "not said", never 0. `input_tokens` includes cached ones (GenAI convention)."""
+
+    state: Literal["reported", "partial", "missing"] = "missing"
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class RequestReading:
+    """What a provider understood of a request body."""
+
+    __slots__ = (
+        "attributes",
+        "messages",
+        "model",
+        "session_hints",
+        "state",
+        "stream",
+        "system",
+        "tools",
+        "usage_requested",
+        "user",
+    )
+
+    def __init__(self) -> None:
+        self.state: Literal["full", "truncated", "unreadable", "off"] = "full"
+        self.model = ""
+        self.stream = False
+        self.usage_requested = True
+        """False where the client could have asked for usage in a stream and did not."""
+        self.messages: list[Entry] = []
+        """The history and the prompt, oldest first, without separate system instructions."""
+        self.system: list[Entry] = []
+        """System instructions that the API takes apart from the history."""
+        self.tools: bytes | None = None
+        """`gen_ai.tool.definitions` as a JSON array."""
+        self.attributes: list[tuple[str, str | int | float | bool | tuple[str, ...]]] = []
+        """Request settings under their semantic-convention names (temperature, max_tokens …)."""
+        self.user: str | None = None
+        self.session_hints: dict[str, str] = {}
+        """Ids in the body that may name a session, by the field's path: `metadata.user_id`, `prompt_cache_key` …"""
+
+
+class ResponseReading:
+    """What a provider understood of a response, complete or interrupted."""
+
+    __slots__ = (
+        "attributes",
+        "error_type",
+        "finish_reasons",
+        "id",
+        "messages",
+        "model",
+        "raw_finish_reasons",
+        "state",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.state: Literal["full", "truncated", "unreadable", "off"] = "full"
+        self.id: str | None = None
+        self.model: str | None = None
+        self.messages: list[Entry] = []
+        """One a choice, in order; each has a finish reason in its JSON (`error` where none came)."""
+        self.finish_reasons: list[FinishReason] = []
+        self.raw_finish_reasons: list[str] = []
+        """As the API spelled them, "" where none came."""
+        self.usage = Usage()
+        self.error_type: str | None = None
+        """The API's own error type or code, from an error body or an error inside the stream."""
+        self.attributes: list[tuple[str, str | int | float | bool | tuple[str, ...]]] = []
+        """Further facts under their names (`openai.response.service_tier` …)."""

@@ -1,0 +1,75 @@
+"""What detectors saw, what one agent says, and what they say together."""
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Intent = Literal["allow", "flag", "redact", "escalate", "block"]
+Outcome = Literal["allowed", "flagged", "redacted", "escalated", "blocked"]
+AgentRole = Literal["observer", "enforcer"]
+Direction = Literal["inlet", "response", "signal"]
+Risk = Literal["low", "medium", "high", "critical"]
+AssessmentState = Literal["evaluated", "skipped", "timed_out", "failed_open", "failed_closed", "bypassed"]
+
+INTENTS: tuple[Intent, ...] = ("allow", "flag", "redact", "escalate", "block")
+OUTCOMES: tuple[Outcome, ...] = ("allowed", "flagged", "redacted", "escalated", "blocked")
+"""Mildest first; the strictest wins."""
+
+
+class Finding(NamedTuple):
+    """A place in a message. Never the text itself."""
+
+    category: str
+    """The policy file's word: `credentials`."""
+    detector: str
+    """What saw it: `secret:openai_key`, `entity:iban`, `pattern:0`, `keyword:nightjar`'s number."""
+    text: int
+    """Index into the entry's `texts`."""
+    start: int
+    end: int
+    """In characters of that text."""
+
+
+@dataclass(slots=True, frozen=True)
+class Assessment:
+    """What one agent says about one direction of one exchange."""
+
+    agent: str
+    version: str
+    """Hash of the policy file's content."""
+    role: AgentRole
+    direction: Direction
+    intent: Intent
+    outcome: Outcome
+    """What the intent comes to under the role, before the strictest wins."""
+    state: AssessmentState = "evaluated"
+    reason: str = ""
+    """Which categories and detectors, with counts. Never matched text."""
+    categories: tuple[str, ...] = ()
+    risk: Risk = "low"
+    confidence: float = 1.0
+    tags: tuple[str, ...] = ()
+    message: str = ""
+    """What the refused user reads, from the policy file."""
+    took_ms: float = 0.0
+
+
+@dataclass(slots=True)
+class Verdict:
+    """All assessments so far and the strictest outcome among them."""
+
+    outcome: Outcome = "allowed"
+    assessments: list[Assessment] = field(default_factory=list)
+
+    def add(self, assessment: Assessment) -> None:
+        self.assessments.append(assessment)
+        if OUTCOMES.index(assessment.outcome) > OUTCOMES.index(self.outcome):
+            self.outcome = assessment.outcome
+
+    @property
+    def blocked(self) -> bool:
+        return self.outcome == "blocked"
+
+    @property
+    def decisive(self) -> Assessment | None:
+        """The first assessment that has the verdict's outcome."""
+        return next((a for a in self.assessments if a.outcome == self.outcome), None)
