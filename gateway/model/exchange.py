@@ -74,6 +74,8 @@ class Exchange:
     trace_flags: int = 1
     trace_state: str = ""
     client_address: str = ""
+    header_map: dict[bytes, bytes] = field(default_factory=dict)
+    """The request's headers by lower-case name; of a repeated one the last value."""
 
     provider: str = ""
     """The configured upstream's name: `openai`, `local`."""

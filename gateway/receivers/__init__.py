@@ -1,0 +1,1 @@
+"""Where exchanges come from: `llm` takes calls on the proxy port."""

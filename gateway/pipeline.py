@@ -1,0 +1,224 @@
+"""Runs processors at each moment of an exchange; the tail reads what was captured, makes the span and fans it out.
+
+An exception of a processor never reaches the client: it is counted, and the exchange goes on without that processor
+(the policy processor has its own answer to its agents' failures).
+"""
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from gateway.contracts import Exporter, KnownMessages, Processor, Provider
+from gateway.model.exchange import Captured, Exchange
+from gateway.model.message import RequestReading, ResponseReading
+from gateway.model.span import Span
+from gateway.providers.content import State, decode
+from gateway.telemetry.spans import span_of
+
+_log = structlog.get_logger("gateway.pipeline")
+
+TAIL_SLICE_NS = 400_000
+"""How long the tail may keep the loop from relaying, as long as it keeps up."""
+
+
+class Pipeline:
+    """One worker's pipeline. Everything runs on its loop; nothing in here blocks it."""
+
+    def __init__(
+        self,
+        processors: Sequence[Processor],
+        exporters: Sequence[Exporter],
+        providers: dict[str, Provider],
+        known: KnownMessages,
+        tail_limit_bytes: int = 256 * 1024 * 1024,
+    ) -> None:
+        """`providers`: by wire format's name."""
+        self._providers = providers
+        self._known = known
+        self._exporters = exporters
+        self._on_request = [p for p in processors if _implements(p, "on_request")]
+        self._on_end = [p for p in processors if _implements(p, "on_end")]
+        self._on_tail = [p for p in processors if _implements(p, "on_tail")]
+        self._on_span = [p for p in processors if _implements(p, "on_span")]
+        self._tail: deque[tuple[Exchange, int]] = deque()
+        self._tail_bytes = 0
+        self._tail_limit = tail_limit_bytes
+        self._draining_tail = False
+        self.failures: Counter[str] = Counter()
+        """By `<processor>.<moment>`."""
+        self.counters: Counter[str] = Counter()
+
+    # While it happens
+
+    def ready(self, exchange: Exchange) -> Awaitable[None] | None:
+        """The request is here: let each processor see it, in order, until one refuses."""
+        return self._run(exchange, 0)
+
+    def _run(self, exchange: Exchange, start: int) -> Awaitable[None] | None:
+        processors = self._on_request
+        for index in range(start, len(processors)):
+            processor = processors[index]
+            try:
+                if processor.needs_reading:
+                    self.reading(exchange)
+                waiting = processor.on_request(exchange)
+            except Exception as error:  # a processor's bug must not stop traffic
+                self._failed(processor, "on_request", error)
+                continue
+            if waiting is not None:
+                return self._wait(exchange, processor, waiting, index + 1)
+            if exchange.refusal is not None:
+                return None
+        return None
+
+    async def _wait(self, exchange: Exchange, processor: Processor, waiting: Awaitable[None], following: int) -> None:
+        try:
+            await waiting
+        except Exception as error:  # as above
+            self._failed(processor, "on_request", error)
+        if exchange.refusal is None:
+            rest = self._run(exchange, following)
+            if rest is not None:
+                await rest
+
+    def reading(self, exchange: Exchange) -> RequestReading | None:
+        """What the request says; read once, when somebody first needs it."""
+        if exchange.request is None and exchange.request_body.size:
+            exchange.request = self._read_request(exchange)
+        return exchange.request
+
+    def _read_request(self, exchange: Exchange) -> RequestReading:
+        provider = self._providers[exchange.api or "generic"]
+        body = exchange.request_body
+        raw, state = _decoded(body, exchange.header_map.get(b"content-encoding"))
+        # Unreadable is not empty: what cannot be decoded is assessed as the bytes it is.
+        reading = provider.read_request(raw or body.joined(), self._known)
+        if state == "truncated" or (state == "unreadable" and reading.state == "full"):
+            reading.state = state
+        return reading
+
+    def end(self, exchange: Exchange) -> None:
+        """It is over: quick work now, the rest on the tail."""
+        self.counters["exchanges"] += 1
+        for processor in self._on_end:
+            try:
+                processor.on_end(exchange)
+            except Exception as error:
+                self._failed(processor, "on_end", error)
+        size = 2000 + exchange.request_body.kept + (exchange.response_body.kept if exchange.response_body else 0)
+        if self._tail_bytes + size > self._tail_limit:
+            self.counters["tail_dropped"] += 1
+            return
+        self._tail.append((exchange, size))
+        self._tail_bytes += size
+        if not self._draining_tail:
+            self._draining_tail = True
+            asyncio.get_running_loop().call_soon(self._work_tail)
+
+    # Afterwards
+
+    def _work_tail(self) -> None:
+        """Finish some exchanges, then let the loop relay; the longer the queue, the bigger the share."""
+        tail = self._tail
+        at_least = len(tail) // 2
+        began_ns = time.perf_counter_ns()
+        done = 0
+        while tail:
+            exchange, size = tail.popleft()
+            self._tail_bytes -= size
+            self._finish(exchange)
+            done += 1
+            if done >= at_least and time.perf_counter_ns() - began_ns > TAIL_SLICE_NS:
+                break
+        if tail:
+            asyncio.get_running_loop().call_soon(self._work_tail)
+        else:
+            self._draining_tail = False
+
+    def _finish(self, exchange: Exchange) -> None:
+        try:
+            self.reading(exchange)
+            exchange.response = self._read_response(exchange)
+        except Exception as error:  # unreadable is a fact about the exchange, never a reason to lose its span
+            self.failures["reading"] += 1
+            _log.error("reading an exchange failed", exchange=exchange.id, error=type(error).__name__)
+        for processor in self._on_tail:
+            try:
+                processor.on_tail(exchange)
+            except Exception as error:
+                self._failed(processor, "on_tail", error)
+        self.counters["finished"] += 1
+        if not self._exporters:
+            return
+        try:
+            span = self._leaving(span_of(exchange))
+        except Exception as error:  # a broken redactor must not leak: the span stays in
+            self.failures["span"] += 1
+            _log.error("building a span failed; it is kept in", exchange=exchange.id, error=type(error).__name__)
+            return
+        if span is None:
+            return
+        for exporter in self._exporters:
+            try:
+                exporter.export(exchange, span)
+            except Exception as error:
+                self.failures[f"{exporter.name}.export"] += 1
+                _log.error("an exporter failed", exporter=exporter.name, error=type(error).__name__)
+
+    def _read_response(self, exchange: Exchange) -> ResponseReading | None:
+        body = exchange.response_body
+        if body is None:
+            return None
+        fields = {name.lower(): value for name, value in exchange.response_headers}
+        provider = self._providers[exchange.api or "generic"]
+        content_type = fields.get(b"content-type", b"").decode("latin-1")
+        reader = provider.response_reader(exchange.request, exchange.status, content_type)
+        raw, state = _decoded(body, fields.get(b"content-encoding"))
+        if raw:
+            reader.feed(raw)
+        complete = exchange.end in ("finished", "upstream_error") and state == "full"
+        reading = reader.end(complete)
+        if state == "truncated" or (state == "unreadable" and reading.state == "full"):
+            reading.state = state
+        return reading
+
+    def _leaving(self, span: Span) -> Span | None:
+        leaving: Span | None = span
+        for processor in self._on_span:
+            if leaving is None:
+                return None
+            leaving = processor.on_span(leaving)
+        return leaving
+
+    def drain(self) -> None:
+        """Finish all that is in the tail, now: the gateway stops."""
+        while self._tail:
+            exchange, size = self._tail.popleft()
+            self._tail_bytes -= size
+            self._finish(exchange)
+
+    @property
+    def tail_length(self) -> int:
+        return len(self._tail)
+
+    def _failed(self, processor: Processor, moment: str, error: Exception) -> None:
+        name = f"{type(processor).__name__}.{moment}"
+        self.failures[name] += 1
+        _log.error("a processor failed; the exchange goes on", where=name, error=type(error).__name__)
+
+
+def _decoded(body: Captured, coding: bytes | None) -> tuple[bytes, State]:
+    raw = body.joined()
+    if coding is None:
+        return raw, "truncated" if body.truncated else "full"
+    decoded = decode(raw, coding.decode("latin-1"), body.limit)
+    return decoded.data, "truncated" if body.truncated and decoded.state == "full" else decoded.state
+
+
+def _implements(processor: Processor, moment: str) -> bool:
+    """Whether it has this moment beyond the protocol's own empty one: nobody pays for the others."""
+    method: Callable[..., object] | None = getattr(type(processor), moment, None)
+    return method is not None and method is not getattr(Processor, moment)

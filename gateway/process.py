@@ -1,0 +1,56 @@
+"""What every child process of the supervisor does alike: which loop, how it stops, how it says that it is ready."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+from collections.abc import Callable, Coroutine
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's, or asyncio's own where uvloop is missing."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def run_child(
+    main: Callable[[asyncio.Event, Callable[[], None]], Coroutine[None, None, None]], ready_fd: int, alive_fd: int
+) -> None:
+    """Run `main(stop, ready)` until it returns; `stop` is set by SIGTERM or by the supervisor's death.
+
+    SIGINT is ignored: on Ctrl-C the terminal sends it to everybody, and the supervisor stops its children in order.
+    """
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(_child(main, ready_fd, alive_fd))
+
+
+async def _child(
+    main: Callable[[asyncio.Event, Callable[[], None]], Coroutine[None, None, None]], ready_fd: int, alive_fd: int
+) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    if alive_fd >= 0:
+        loop.add_reader(alive_fd, _supervisor_gone, loop, alive_fd, stop)
+
+    def ready() -> None:
+        # What is alive now stays: the collector need not look at it again, with every young generation's promotion.
+        gc.collect()
+        gc.freeze()
+        if ready_fd >= 0:
+            with contextlib.suppress(OSError):
+                os.write(ready_fd, b"1")
+                os.close(ready_fd)
+
+    await main(stop, ready)
+
+
+def _supervisor_gone(loop: asyncio.AbstractEventLoop, alive_fd: int, stop: asyncio.Event) -> None:
+    loop.remove_reader(alive_fd)
+    stop.set()

@@ -1,0 +1,467 @@
+"""A client's connection: HTTP/1.1 in, one exchange at a time, answers out. Refuses what is not plain HTTP."""
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+from gateway.model.exchange import Refusal
+from gateway.proxy.handler import RequestHead
+from gateway.proxy.headers import without_authority
+from gateway.proxy.relay import Relay, refusal_answer, too_large
+
+if TYPE_CHECKING:
+    from gateway.proxy.server import ProxyServer
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class _Pending:
+    """A pipelined request that waits for its turn: its head, and what has come of its body."""
+
+    __slots__ = ("complete", "head", "keep_alive", "pieces")
+
+    def __init__(self, head: RequestHead) -> None:
+        self.head = head
+        self.pieces: list[bytes] = []
+        self.complete = False
+        self.keep_alive = True
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, server: "ProxyServer") -> None:
+        self._server = server
+        self._handler = server.handler
+        self._limits = server.limits
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made, before any use
+        self._loop = server.loop
+        self._address = ""
+        self._relay: Relay | None = None
+        self._receiving: Relay | _Pending | None = None
+        """Whose body is being read."""
+        self._pending: deque[_Pending] = deque()
+        self.closing = False
+        self._lingering = False
+        self._spoiled = False
+        self._hold = False
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._header_map: dict[bytes, bytes] = {}
+        self._framings = 0
+        self._in_head = False
+        self._head_bytes = 0
+        self._opened_ns = 0
+        self.deadline = 0.0
+        self._deadline_name = ""
+        self._blocked_since = 0.0
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self._address = peer[0] if isinstance(peer, tuple) else ""
+        self._server.connections.add(self)
+        if len(self._server.connections) > self._limits.connections:
+            self._server.overloaded += 1
+            self._answer_bare(
+                Refusal(503, "overloaded", "The gateway has as many connections as it may. Try again soon.", 1)
+            )
+            return
+        self._expect("header_timeout", self._limits.header_s)
+
+    def data_received(self, data: bytes) -> None:
+        if self.closing:
+            return  # what a refused client still sends is read and dropped, so that it can read why
+        if self._in_head or self._receiving is None:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade_asked(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._malformed(error)
+        if self._in_head and self._head_bytes > self._limits.header:
+            self._head_too_large()
+
+    def eof_received(self) -> bool:
+        return False  # a client that has closed its side is gone: nothing tells a half-closed one from a dead one
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closing = True
+        self._server.connections.discard(self)
+        self._pending.clear()
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.client_gone()
+        self._server.connection_closed()
+
+    def pause_writing(self) -> None:
+        self._blocked_since = self._loop.time()
+        if self._relay is not None:
+            self._relay.client_writable(False)
+
+    def resume_writing(self) -> None:
+        self._blocked_since = 0.0
+        if self._relay is not None:
+            self._relay.client_writable(True)
+
+    # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._opened_ns = time.perf_counter_ns()
+        self._url = b""
+        self._headers = []
+        self._header_map = {}
+        self._framings = 0
+        if self._relay is None:
+            self._expect("header_timeout", self._limits.header_s)
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer: read, not relayed
+        self._headers.append((name, value))
+        lower = name.lower()
+        if lower in self._header_map and lower in (b"content-length", b"transfer-encoding", b"host"):
+            self._framings += 1
+        self._header_map[lower] = value
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        received, self._head_bytes = self._head_bytes, 0
+        if self.closing:
+            return
+        if received > self._limits.header and self._head_size() > self._limits.header:
+            self._head_too_large()
+            return
+        head = self._head()
+        if self._relay is not None:
+            pending = _Pending(head)
+            self._pending.append(pending)
+            self._receiving = pending
+            self._transport.pause_reading()
+        else:
+            self._begin(head)
+
+    def on_body(self, data: bytes) -> None:
+        receiving = self._receiving
+        if isinstance(receiving, Relay):
+            receiving.body(data)
+        elif receiving is not None:
+            receiving.pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return  # llhttp stops behind such a head; `_upgrade_asked` goes on with the body
+        receiving, self._receiving = self._receiving, None
+        keep_alive = self._parser.should_keep_alive() and not self._server.draining
+        if isinstance(receiving, Relay):
+            if not receiving.done:
+                self.deadline = 0.0
+            receiving.body_end(keep_alive)
+        elif receiving is not None:
+            receiving.complete = True
+            receiving.keep_alive = keep_alive
+
+    # Requests
+
+    def _head(self) -> RequestHead:
+        fields = self._header_map
+        length = fields.get(b"content-length")
+        return RequestHead(
+            method=self._parser.get_method().decode(),
+            target=without_authority(self._url),
+            headers=self._headers,
+            header_map=fields,
+            http_minor=1 if self._parser.get_http_version() == "1.1" else 0,
+            client_address=self._address,
+            content_length=int(length) if length is not None else None,
+            chunked=b"transfer-encoding" in fields,
+            opened_ns=self._opened_ns,
+        )
+
+    def _head_size(self) -> int:
+        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+
+    def _begin(self, head: RequestHead) -> Relay | None:
+        """Start an exchange; None where there is none to start."""
+        fields = head.header_map
+        refusal = self._unacceptable(head)
+        if refusal is not None:
+            self._refuse_bare(head, refusal)
+            return None
+        plan = self._handler.open(head)
+        if plan.exchange is None:
+            self._answer_empty(head, plan.answer)
+            return None
+        relay = Relay(head, plan, plan.exchange, self, self._handler, self._server.pool)
+        self._relay = self._receiving = relay
+        self._server.relays.add(relay)
+        if plan.refusal is None and head.content_length is not None and head.content_length > self._limits.body:
+            plan.refusal = too_large(self._limits.body)
+        if plan.refusal is not None:
+            if not head.chunked and not head.content_length:
+                relay.body_complete_without_body(self._parser.should_keep_alive() and not self._server.draining)
+            relay.refuse(plan.refusal)
+            return relay
+        self._expect("request_timeout", self._limits.request_s)
+        if b"expect" in fields and head.http_minor == 1:
+            self.write(_CONTINUE)
+        return relay
+
+    def _unacceptable(self, head: RequestHead) -> Refusal | None:
+        """SECURITY: a message whose end an upstream could see elsewhere must not be relayed."""
+        fields = head.header_map
+        if self._framings:
+            return Refusal(400, "bad_request", "Content-Length, Transfer-Encoding or Host stands there more than once.")
+        if head.chunked and fields[b"transfer-encoding"].lower() != b"chunked":
+            return Refusal(501, "bad_request", "Transfer-Encoding may only be 'chunked'.")
+        if head.chunked and (head.content_length is not None or head.http_minor == 0):
+            return Refusal(400, "bad_request", "Content-Length and Transfer-Encoding exclude each other; send one.")
+        if head.http_minor == 1 and b"host" not in fields:
+            return Refusal(400, "bad_request", "An HTTP/1.1 request needs a Host header.")
+        if head.method == "CONNECT":
+            return Refusal(
+                400, "bad_request", "The gateway is no forward proxy: use it as the base URL of your client."
+            )
+        if fields.get(b"upgrade", b"").lower() == b"websocket":
+            return Refusal(
+                426, "upgrade_unavailable", "WebSocket is not relayed by this version; use the same API over HTTP."
+            )
+        return None
+
+    def _upgrade_asked(self, rest: bytes) -> None:
+        """An Upgrade header: not taken up, as RFC 9110, 7.8 allows; the request itself is served.
+
+        llhttp stops behind the head of such a request, so a new parser goes on with the body: it is told the framing.
+        """
+        receiving = self._receiving
+        if self.closing or receiving is None:
+            return
+        head = receiving.head
+        framing = b"transfer-encoding: chunked" if head.chunked else b"content-length: %d" % (head.content_length or 0)
+        close = b"connection: close\r\n" if b"close" in head.header_map.get(b"connection", b"").lower() else b""
+        self._parser = httptools.HttpRequestParser(_BodyOnly(self))
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n%b%b\r\n\r\n" % (close, framing))
+        if rest:
+            self.data_received(rest)
+
+    # Answers; the relay's `Client`
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def hold(self, held: bool) -> None:
+        if held == self._hold or self._transport.is_closing():
+            return
+        self._hold = held
+        if held:
+            self._transport.pause_reading()
+        elif not self._pending:
+            self._transport.resume_reading()
+
+    def finished(self, keep_alive: bool) -> None:
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            self._server.relays.discard(relay)
+        if self._hold and not self._transport.is_closing():
+            self._hold = False
+            self._transport.resume_reading()
+        if not keep_alive or self._spoiled or self._server.draining:
+            self._close_gently(request_read=self._receiving is None)
+            return
+        if self._pending:
+            # Not from inside the parser's callbacks or deep in another relay's: the stack must not grow with them.
+            self._loop.call_soon(self._next)
+        else:
+            self._expect("keep_alive_timeout", self._limits.keep_alive_s)
+
+    def cut(self) -> None:
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            self._server.relays.discard(relay)
+        self.closing = True
+        self._transport.close()  # what was written still goes out; the missing end tells the client that it broke off
+
+    def _next(self) -> None:
+        if self.closing or self._relay is not None or not self._pending:
+            return
+        pending = self._pending.popleft()
+        receiving = self._receiving is pending
+        relay = self._begin(pending.head)
+        if relay is None:
+            self._loop.call_soon(self._next)  # answered without an exchange, or refused: `_next` knows which
+            return
+        for piece in pending.pieces:
+            relay.body(piece)
+        if pending.complete:
+            self._receiving = None
+            self.deadline = 0.0
+            relay.body_end(pending.keep_alive)
+        elif receiving:
+            self._receiving = relay
+        if not self._pending and not self._hold and not self.closing:
+            self._transport.resume_reading()
+
+    def _answer_empty(self, head: RequestHead, status: int) -> None:
+        self._receiving = None
+        keep_alive = self._parser.should_keep_alive() and not (head.chunked or head.content_length)
+        self.write(
+            b"HTTP/1.1 %d OK\r\nContent-Length: 0\r\n%b\r\n" % (status, b"" if keep_alive else b"Connection: close\r\n")
+        )
+        if keep_alive:
+            self._expect("keep_alive_timeout", self._limits.keep_alive_s)
+        else:
+            self._close_gently(request_read=True)
+
+    def _malformed(self, error: httptools.HttpParserError) -> None:
+        if isinstance(error, httptools.HttpParserCallbackError):
+            raise error  # a bug of ours, not the client's; the loop's exception handler reports it
+        self._server.malformed += 1
+        if self._relay is not None and self._receiving is self._relay:
+            # The head was fine, its body is not: this exchange ends with that.
+            self._receiving = None
+            self._relay.refuse(_bad_http(error))
+            return
+        if self._relay is None:
+            self._refuse_bare(None, _bad_http(error))
+        else:
+            self._spoil(self._relay)
+
+    def _head_too_large(self) -> None:
+        if self._relay is None:
+            refusal = Refusal(
+                431,
+                "header_too_large",
+                f"The request's head is larger than {self._limits.header} bytes. Send fewer or shorter headers.",
+            )
+            self._refuse_bare(None, refusal)
+        else:
+            self._spoil(self._relay)
+
+    def _spoil(self, relay: Relay) -> None:
+        """What came behind the running exchange cannot be read: that one goes on, nothing follows it."""
+        self._spoiled = True
+        relay.last_on_connection()
+        self._transport.pause_reading()
+
+    def _refuse_bare(self, head: RequestHead | None, refusal: Refusal) -> None:
+        """Refuse what must not become a relayed exchange; it is remembered all the same."""
+        exchange = self._handler.malformed(head, refusal)
+        if exchange is not None:
+            exchange.refusal = refusal
+            exchange.status = refusal.status
+            exchange.end = "refused"
+            exchange.error_type = refusal.code
+            exchange.ended_ns = time.perf_counter_ns()
+        self.write(refusal_answer(self._handler, exchange, refusal, False, head is not None and head.method == "HEAD"))
+        if exchange is not None:
+            self._handler.end(exchange)
+        self._close_gently(request_read=False)
+
+    def _answer_bare(self, refusal: Refusal) -> None:
+        self.write(refusal_answer(self._handler, None, refusal, False, False))
+        self._close_gently(request_read=False)
+
+    def _close_gently(self, request_read: bool) -> None:
+        """Close behind what was written. Where the client is still sending, first read and drop for a while:
+        closing at once would reset the connection and take the answer away with it (RFC 9112, 9.6)."""
+        self.closing = True
+        self._pending.clear()
+        if self._transport.is_closing():
+            return
+        if request_read or not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        self._lingering = True
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        self._expect("linger", self._limits.linger_s)
+
+    # Time
+
+    def _expect(self, name: str, within_s: float) -> None:
+        self.deadline = self._server.pool.now + within_s
+        self._deadline_name = name
+
+    def sweep(self, now: float) -> None:
+        """Called now and then: whoever keeps us waiting too long is let go."""
+        if self._blocked_since and now - self._blocked_since > self._limits.write_s:
+            if self._relay is not None:
+                self._relay.client_gone("client_too_slow")
+            self._transport.abort()
+            return
+        if self._relay is not None:
+            self._relay.overdue(now)
+        if not self.deadline or now < self.deadline:
+            return
+        if self._lingering or self.closing:
+            self._transport.abort()
+        elif self._relay is not None and self._receiving is self._relay:
+            self.deadline = 0.0
+            self._relay.refuse(_too_slow("body", self._limits.request_s))
+        elif self._relay is None and self._in_head:
+            self._refuse_bare(None, _too_slow("head", self._limits.header_s))
+        elif self._relay is None:
+            self._transport.close()  # idle
+
+    def drain(self) -> None:
+        """No new requests; a running exchange goes on."""
+        if self._relay is None and not self.closing:
+            self._transport.close()
+        elif self._relay is not None:
+            self._relay.last_on_connection()
+
+    def abort(self) -> None:
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.shut_down()
+            self._server.relays.discard(relay)
+        self._transport.abort()
+
+
+class _BodyOnly:
+    """Keeps the first message's head to itself (made up, to tell the parser a framing) and passes the rest on."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._own_head = True
+        self.on_body = connection.on_body
+
+    def on_message_begin(self) -> None:
+        if not self._own_head:
+            self._connection.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._own_head:
+            self._connection.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._own_head:
+            self._connection.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self._own_head:
+            self._connection.on_headers_complete()
+        self._own_head = False
+
+    def on_message_complete(self) -> None:
+        self._connection.on_message_complete()
+
+
+def _bad_http(error: httptools.HttpParserError) -> Refusal:
+    return Refusal(400, "bad_request", f"This is not an HTTP/1.1 request that can be relayed ({error}).")
+
+
+def _too_slow(what: str, limit_s: float) -> Refusal:
+    return Refusal(408, "request_timeout", f"The request's {what} did not come within {limit_s:g} s.")

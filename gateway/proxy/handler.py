@@ -1,0 +1,79 @@
+"""What the relay asks of whoever gives its exchanges a meaning. The relay itself knows no API, session or policy."""
+
+import ssl
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.model.exchange import Exchange, Headers, Refusal
+
+
+@dataclass(slots=True, frozen=True)
+class Origin:
+    """Where a connection goes. Equal origins share kept connections."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def authority(self) -> bytes:
+        """For the Host header: without the scheme's default port; IPv6 in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}").encode()
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """A request's first line and headers, as they came."""
+
+    method: str
+    target: bytes
+    """Origin form: path and query. An absolute-form target has lost its scheme and authority."""
+    headers: Headers
+    header_map: dict[bytes, bytes]
+    """Names in lower case; of a repeated header the last value."""
+    http_minor: int
+    """0 for HTTP/1.0, 1 for HTTP/1.1."""
+    client_address: str
+    content_length: int | None = None
+    chunked: bool = False
+    opened_ns: int = 0
+    """Monotonic time of the request's first byte."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to become of a request: sent on to `origin`, refused, or answered right here."""
+
+    exchange: Exchange | None
+    origin: Origin | None = None
+    target: bytes = b""
+    """Path and query for the upstream."""
+    refusal: Refusal | None = None
+    answer: int = 0
+    """A status to answer with, without a body and without an exchange (`HEAD /`)."""
+    forward: Headers = field(default_factory=list)
+    """End-to-end headers for the upstream, with its Host; the relay adds `Transfer-Encoding` or a missing length."""
+
+
+class Handler(Protocol):
+    """Called by the relay, in this order, on the event loop."""
+
+    def open(self, head: RequestHead) -> Plan:
+        """The head is here. Decides the route; nothing has been read of the body."""
+
+    def ready(self, exchange: Exchange) -> Awaitable[None] | None:
+        """The body is here, whole, or as much of it as is kept. May set `exchange.refusal`. The client waits."""
+
+    def response_headers(self, exchange: Exchange) -> bytes:
+        """The gateway's own response headers, as header lines."""
+
+    def refusal_body(self, exchange: Exchange | None, refusal: Refusal) -> bytes:
+        """JSON in the shape of the exchange's API."""
+
+    def malformed(self, head: RequestHead | None, refusal: Refusal) -> Exchange | None:
+        """A request that is not HTTP or must not be relayed: an exchange to remember it by, or None."""
+
+    def end(self, exchange: Exchange) -> None:
+        """It is over; called exactly once for each exchange, never raises."""

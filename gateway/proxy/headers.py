@@ -1,0 +1,69 @@
+"""Which headers cross, and the heads of requests and responses as bytes. Pure."""
+
+import re
+from collections.abc import Iterable
+
+from gateway.model.exchange import Headers
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""RFC 9110, 7.6.1."""
+
+NOT_FORWARDED = HOP_BY_HOP | {b"expect"}
+"""Requests: the gateway answers `Expect` itself."""
+
+_TOKENS = re.compile(rb"[^\s,]+")
+
+
+def named_in_connection(value: bytes | None) -> frozenset[bytes]:
+    """The header names that a Connection header makes hop-by-hop."""
+    return frozenset(_TOKENS.findall(value.lower())) if value else frozenset()
+
+
+def connection_tokens(headers: Headers) -> frozenset[bytes]:
+    """As `named_in_connection`, over every Connection header of a message."""
+    tokens: frozenset[bytes] = frozenset()
+    for name, value in headers:
+        if name.lower() == b"connection":
+            tokens |= named_in_connection(value)
+    return tokens
+
+
+def forwardable(headers: Headers, dropped: frozenset[bytes], connection: bytes | None) -> Headers:
+    """The end-to-end headers, name, value and order kept.
+
+    SECURITY: a header named in Connection must not cross (RFC 9110, 7.6.1).
+    """
+    if connection is not None:
+        dropped = dropped | connection_tokens(headers)
+    return [header for header in headers if header[0].lower() not in dropped]
+
+
+def lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Header lines, each with its line end."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+def request_head(method: str, target: bytes, headers: Headers, framing: bytes) -> bytes:
+    """`headers` with the upstream's Host; `framing` is a whole header line or empty."""
+    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method.encode(), target, lines(headers), framing)
+
+
+def without_authority(target: bytes) -> bytes:
+    """Origin form of a target in absolute form (`http://gateway:4000/v1/models?x`); others as they are."""
+    if target[:1] == b"/" or b"://" not in target[:9]:
+        return target
+    rest = target.split(b"://", 1)[1]
+    slash = rest.find(b"/")
+    return rest[slash:] if slash >= 0 else b"/"

@@ -1,0 +1,475 @@
+"""One exchange on its way: request in, request out, response in, response out. Ends exactly once, with the truth."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Protocol
+
+from gateway.model.exchange import Captured, End, Exchange, Headers, Refusal
+from gateway.proxy.handler import Handler, Plan, RequestHead
+from gateway.proxy.headers import HOP_BY_HOP, forwardable, lines, request_head
+from gateway.proxy.upstream import NO_BODY_STATUS, Pool, ResponseHead, UpstreamConnection
+
+REASONS = {
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    404: b"Not Found",
+    408: b"Request Timeout",
+    410: b"Gone",
+    413: b"Content Too Large",
+    426: b"Upgrade Required",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    501: b"Not Implemented",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+}
+
+
+class Client(Protocol):
+    """The client's connection, as the relay sees it."""
+
+    closing: bool
+
+    def write(self, data: bytes) -> None: ...
+
+    def hold(self, held: bool) -> None:
+        """Stop or go on reading the request's body."""
+
+    def finished(self, keep_alive: bool) -> None:
+        """The answer is written, whole; the next request may come if `keep_alive`."""
+
+    def cut(self) -> None:
+        """The answer broke off: close so that the client can tell."""
+
+
+class Relay:
+    """Carries one request from a client to an upstream and the answer back.
+
+    The client's connection calls `body`, `body_end` and `client_gone`; the upstream's connection calls the `on_…`
+    methods (`ResponseListener`). Whatever happens first ends the exchange; what comes after is ignored.
+    """
+
+    __slots__ = (
+        "_body_complete",
+        "_chunking",
+        "_client",
+        "_connect_ns",
+        "_deadline",
+        "_decided_ns",
+        "_handler",
+        "_head_sent",
+        "_keep_alive",
+        "_limits",
+        "_out",
+        "_overflow",
+        "_plan",
+        "_pool",
+        "_streaming_up",
+        "_task",
+        "_upstream",
+        "done",
+        "exchange",
+        "head",
+    )
+
+    def __init__(
+        self, head: RequestHead, plan: Plan, exchange: Exchange, client: Client, handler: Handler, pool: Pool
+    ) -> None:
+        self.head = head
+        self.exchange = exchange
+        self.done = False
+        self._plan = plan
+        self._client = client
+        self._handler = handler
+        self._pool = pool
+        self._limits = pool.limits
+        self._keep_alive = True
+        self._body_complete = False
+        self._streaming_up = False
+        self._upstream: UpstreamConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._head_sent = False
+        self._chunking = False
+        self._out: list[bytes] = []
+        self._overflow: list[bytes] = []
+        self._deadline: tuple[float, str] | None = None
+        self._decided_ns = 0
+        self._connect_ns = 0
+
+    # From the client's connection
+
+    def body(self, data: bytes) -> None:
+        """The next piece of the request's body."""
+        captured = self.exchange.request_body
+        kept = captured.kept
+        captured.add(data)
+        if self.done:
+            return
+        if captured.size > self._limits.body:
+            self.refuse(too_large(self._limits.body))
+        elif self._streaming_up:
+            self._send_piece(data)
+        elif captured.truncated:
+            # Too big to hold: it streams through from here on, and whoever assesses it knows that it is not whole.
+            # The client is held until the upstream is there, so that this list has at most one read's worth.
+            self._overflow.append(data[captured.kept - kept :])
+            if self._decided_ns == 0:
+                self._decide()
+
+    def body_end(self, keep_alive: bool) -> None:
+        """The request is complete."""
+        self._body_complete = True
+        self._keep_alive = keep_alive
+        if self.done:
+            return
+        if self._streaming_up:
+            self._send_piece(b"")
+        elif self._decided_ns == 0:
+            self._decide()
+
+    def body_complete_without_body(self, keep_alive: bool) -> None:
+        """There is no body to wait for; for refusals that come before the end of the message is seen."""
+        self._body_complete = True
+        self._keep_alive = keep_alive
+
+    def last_on_connection(self) -> None:
+        """Nothing can follow this exchange on its connection: say so in the answer, if it has not begun."""
+        self._keep_alive = False
+
+    def client_gone(self, error_type: str = "client_gone") -> None:
+        """The client's connection is lost: nobody waits for the answer any more, so upstream is cancelled."""
+        self._end("client_gone", error_type)
+
+    def shut_down(self) -> None:
+        """The gateway stops and the deadline for running exchanges has passed."""
+        self._end("shutdown", "shutdown")
+
+    def client_writable(self, writable: bool) -> None:
+        """Back-pressure: a client that does not read stops the upstream."""
+        if self._upstream is not None and not self.done:
+            if writable:
+                self._upstream.transport.resume_reading()
+            else:
+                self._upstream.transport.pause_reading()
+
+    def overdue(self, now: float) -> None:
+        """Called now and then by the sweeper; `now` is the loop's time."""
+        if self._deadline is not None and now > self._deadline[0] and not self.done:
+            self._fail("timeout", self._deadline[1])
+
+    # Deciding and sending
+
+    def _decide(self) -> None:
+        self._decided_ns = time.perf_counter_ns()
+        waiting = self._handler.ready(self.exchange)
+        if waiting is None:
+            self._decided()
+        else:
+            self._client.hold(True)
+            self._start(self._wait(waiting))
+
+    async def _wait(self, waiting: Awaitable[None]) -> None:
+        await waiting
+        self._task = None
+        self._decided()
+
+    def _decided(self) -> None:
+        if self.done:
+            return
+        if self.exchange.refusal is not None:
+            self.refuse(self.exchange.refusal)
+            return
+        assert self._plan.origin is not None
+        kept = self._pool.idle(self._plan.origin)
+        if kept is not None:
+            self._send(kept)
+        else:
+            self._start(self._connect())
+
+    async def _connect(self) -> None:
+        assert self._plan.origin is not None
+        if not self._body_complete:
+            self._client.hold(True)
+        began_ns = time.perf_counter_ns()
+        try:
+            connection = await self._pool.connect(self._plan.origin)
+        except TimeoutError:
+            self._fail("timeout", "connect_timeout")
+            return
+        except OSError as error:
+            self._fail("upstream_gone", "tls_error" if "SSL" in type(error).__name__ else "connect_error")
+            return
+        finally:
+            self._connect_ns += time.perf_counter_ns() - began_ns
+            self._task = None
+        if self.done:
+            connection.release()
+        else:
+            self._send(connection)
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        exchange, plan, head = self.exchange, self._plan, self.head
+        payload = self._held_body()
+        whole = self._body_complete
+        if not head.chunked:
+            framing = b""
+        elif whole:
+            framing = b"Content-Length: %d\r\n" % len(payload)
+        else:
+            framing = b"Transfer-Encoding: chunked\r\n"
+            payload = _chunk(payload)
+        self._upstream = connection
+        self._streaming_up = not whole
+        now_ns = time.perf_counter_ns()
+        exchange.upstream_started_ns = now_ns
+        exchange.overhead_ns = now_ns - self._decided_ns - self._connect_ns
+        self._expect("first_byte_timeout", self._limits.first_byte_s)
+        first = request_head(head.method, plan.target, plan.forward, framing)
+        connection.send(self, first + payload, head.method == "HEAD")
+        if not whole:
+            self._client.hold(False)
+
+    def _held_body(self) -> bytes:
+        """What has come of the body until now."""
+        body = self.exchange.request_body
+        if not body.size:
+            return b""
+        return body.joined() + b"".join(self._overflow) if self._overflow else body.joined()
+
+    def _expect(self, error_type: str, within_s: float) -> None:
+        self._deadline = (self._pool.now + within_s, error_type)
+
+    def _send_piece(self, data: bytes) -> None:
+        if self._upstream is None:
+            return
+        if self.head.chunked:
+            self._upstream.transport.write(_chunk(data) if data else b"0\r\n\r\n")
+        elif data:
+            self._upstream.transport.write(data)
+
+    def _start(self, work: Awaitable[None]) -> None:
+        async def run() -> None:
+            try:
+                await work
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # the boundary: whatever fails in here must still end the exchange
+                self._task = None
+                self.refuse(_internal(type(error).__name__))
+
+        self._task = asyncio.get_running_loop().create_task(run(), name=f"exchange {self.exchange.id}")
+
+    # From the upstream's connection
+
+    def on_interim(self, status: int, reason: bytes, headers: Headers) -> None:
+        if self.head.http_minor == 1 and status != 100:
+            self._out.append(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, lines(headers)))
+
+    def on_response(self, response: ResponseHead) -> None:
+        exchange = self.exchange
+        exchange.status = response.status
+        exchange.response_headers = response.headers
+        exchange.response_body = Captured(self._limits.capture)
+        self._head_sent = True
+        status = response.status
+        bodyless = self.head.method == "HEAD" or status in NO_BODY_STATUS
+        fields = response.header_map
+        dropped = HOP_BY_HOP
+        framing = b""
+        if not bodyless and response.content_length is None:
+            if self.head.http_minor == 1:
+                self._chunking = True
+                framing = b"Transfer-Encoding: chunked\r\n"
+            else:
+                self._keep_alive = False
+        if not self._keep_alive or self.head.http_minor == 0 or not self._body_complete:
+            self._keep_alive = False
+            framing += b"Connection: close\r\n"
+        passed = (
+            response.headers
+            if dropped.isdisjoint(fields)
+            else forwardable(response.headers, dropped, fields.get(b"connection"))
+        )
+        self._out.append(
+            b"HTTP/1.1 %d %b\r\n%b%b%b\r\n"
+            % (status, response.reason, lines(passed), self._handler.response_headers(exchange), framing)
+        )
+
+    def on_response_data(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange.first_byte_ns == 0:
+            exchange.first_byte_ns = time.perf_counter_ns()
+        exchange.response_body.add(data)  # type: ignore[union-attr]  # set by on_response
+        if self._chunking:
+            self._out.append(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self._out.append(data)
+
+    def on_read(self) -> None:
+        if self._out:
+            out, self._out = self._out, []
+            self._client.write(out[0] if len(out) == 1 else b"".join(out))
+        if self.done:
+            return
+        if self._head_sent:
+            self._expect("idle_timeout", self._limits.idle_s)
+        else:
+            self._expect("first_byte_timeout", self._limits.first_byte_s)
+
+    def on_response_end(self) -> None:
+        if self._chunking:
+            self._out.append(b"0\r\n\r\n")
+        upstream = self._upstream
+        self._upstream = None
+        if upstream is not None:
+            if self._body_complete:
+                upstream.release()
+            else:
+                upstream.abort()  # it answered before it had read the request: the connection is in the middle of it
+        status = self.exchange.status
+        self.on_read()
+        if status >= 400:
+            self._end("upstream_error", str(status))
+        else:
+            self._end("finished", None)
+        self._client.finished(self._keep_alive)
+
+    def on_lost(self, error_type: str) -> None:
+        upstream, self._upstream = self._upstream, None
+        exchange = self.exchange
+        retryable = (
+            upstream is not None
+            and upstream.reused
+            and upstream.untouched
+            and not exchange.retried
+            and not self._streaming_up
+            and not self.done
+        )
+        if retryable:
+            # A kept connection may have been closed while our request was on its way; nothing was answered, so
+            # nothing was begun (RFC 9110, 9.2.2 and RFC 9112, 9.3.1). Once, on a connection of its own.
+            exchange.retried = True
+            self._start(self._connect())
+            return
+        self._fail("upstream_gone", error_type)
+
+    def on_upstream_writable(self, writable: bool) -> None:
+        if not self._body_complete:
+            self._client.hold(not writable)
+
+    # Ending
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer in the upstream's place."""
+        exchange = self.exchange
+        exchange.refusal = refusal
+        if self._head_sent:
+            self._end("refused", refusal.code)
+            self._client.cut()
+            return
+        if self._decided_ns:
+            exchange.overhead_ns = time.perf_counter_ns() - self._decided_ns
+        exchange.status = refusal.status
+        keep_alive = self._keep_alive and self._body_complete and self.head.http_minor == 1
+        answer = refusal_answer(self._handler, exchange, refusal, keep_alive, self.head.method == "HEAD")
+        self._head_sent = True
+        self._end("blocked" if refusal.code == "blocked_by_policy" else "refused", refusal.code)
+        self._client.write(answer)
+        self._client.finished(keep_alive)
+
+    def _fail(self, end: End, error_type: str) -> None:
+        """The upstream let us down: say so if nothing was said yet, else break off visibly."""
+        if self.done:
+            return
+        if not self._head_sent:
+            exchange = self.exchange
+            refusal = _unavailable(end, error_type, exchange.provider)
+            exchange.refusal = refusal
+            exchange.status = refusal.status
+            keep_alive = self._keep_alive and self._body_complete and self.head.http_minor == 1
+            answer = refusal_answer(self._handler, exchange, refusal, keep_alive, self.head.method == "HEAD")
+            self._end(end, error_type)
+            self._client.write(answer)
+            self._client.finished(keep_alive)
+        else:
+            self.on_read()
+            self._end(end, error_type)
+            self._client.cut()
+
+    def _end(self, end: End, error_type: str | None) -> None:
+        if self.done:
+            return
+        self.done = True
+        exchange = self.exchange
+        exchange.ended_ns = time.perf_counter_ns()
+        exchange.end = end
+        exchange.error_type = error_type
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.abort()
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        self._task = None
+        self._handler.end(exchange)
+
+
+def too_large(limit: int) -> Refusal:
+    return Refusal(
+        413,
+        "body_too_large",
+        f"The request's body is larger than the gateway's limit of {limit} bytes. "
+        "Send less, or raise receivers::llm::max_body in the gateway's configuration.",
+    )
+
+
+def _internal(error_type: str) -> Refusal:
+    return Refusal(
+        500,
+        "internal_error",
+        f"The gateway failed on this request ({error_type}). Please report it with the exchange's id.",
+    )
+
+
+def _unavailable(end: End, error_type: str, provider: str) -> Refusal:
+    if end == "timeout":
+        return Refusal(
+            504,
+            "upstream_timeout",
+            f"The upstream of provider '{provider}' did not answer in time ({error_type}). "
+            "Try again, or raise receivers::llm::timeouts in the gateway's configuration.",
+        )
+    return Refusal(
+        502,
+        "upstream_unreachable",
+        f"The upstream of provider '{provider}' could not be reached or broke off ({error_type}). "
+        "Try again; if it stays so, check this provider's base_url in the gateway's configuration.",
+    )
+
+
+def refusal_answer(
+    handler: Handler, exchange: Exchange | None, refusal: Refusal, keep_alive: bool, head_request: bool
+) -> bytes:
+    """A whole HTTP answer."""
+    body = handler.refusal_body(exchange, refusal)
+    own = handler.response_headers(exchange) if exchange is not None else b""
+    retry = b"Retry-After: %d\r\n" % refusal.retry_after_s if refusal.retry_after_s is not None else b""
+    return (
+        b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%bx-spangate-code: %b\r\n%b%b\r\n%b"
+        % (
+            refusal.status,
+            REASONS.get(refusal.status, b""),
+            len(body),
+            own,
+            refusal.code.encode(),
+            retry,
+            b"" if keep_alive else b"Connection: close\r\n",
+            b"" if head_request else body,
+        )
+    )
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""

@@ -1,0 +1,64 @@
+"""Which provider a request goes to, by its path. Pure."""
+
+import re
+from dataclasses import dataclass
+
+_BY_PATH: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"/v1/messages(?:/|$)"), "anthropic"),
+    (re.compile(r"/v1beta/(?:models|interactions)"), "gemini"),
+    (re.compile(r"/v1/projects/"), "vertex"),
+    (re.compile(r"/model/"), "bedrock"),
+    (re.compile(r"/api/(?:chat|generate|embed|tags)$"), "ollama"),
+    (re.compile(r"/v2/(?:chat|embed|rerank)$"), "cohere"),
+    (re.compile(r"/openai/(?:deployments/|v1/)"), "azure"),
+)
+
+_CREDENTIAL_OF: tuple[tuple[bytes, str], ...] = (
+    (b"x-api-key", "anthropic"),
+    (b"x-goog-api-key", "gemini"),
+    (b"api-key", "azure"),
+)
+"""Credential slots that belong to one API. `Authorization` is everybody's."""
+
+
+@dataclass(slots=True, frozen=True)
+class Match:
+    provider: str
+    path: str
+    """Below the provider's base URL."""
+
+
+class Routes:
+    """The configured providers, by prefix and by path."""
+
+    def __init__(self, providers: dict[str, str], default: str) -> None:
+        """`providers`: name → family (`openai`, `anthropic` …: whose paths and credential slot it has)."""
+        self._families = providers
+        self._default = default
+
+    def match(self, path: str, header_map: dict[bytes, bytes]) -> Match | None:
+        """None: no provider is meant, or a key of another provider's would go to it."""
+        first, slash, rest = path[1:].partition("/")
+        if first in self._families:
+            return Match(first, slash + rest if slash else "/")
+        return self._told_by_path(path, header_map)
+
+    def _told_by_path(self, path: str, header_map: dict[bytes, bytes]) -> Match | None:
+        family = next((name for pattern, name in _BY_PATH if pattern.match(path)), None)
+        if family is None:
+            if path != "/v1" and not path.startswith("/v1/"):
+                return None
+            name: str | None = self._default
+        else:
+            name = next((name for name, its in self._families.items() if its == family), None)
+        if name is None or name not in self._families:
+            return None
+        # SECURITY: told by path alone, a key must not reach a provider it was not meant for.
+        for slot, owner in _CREDENTIAL_OF:
+            if slot in header_map and owner != self._families[name]:
+                return None
+        return Match(name, path)
+
+    @property
+    def prefixes(self) -> list[str]:
+        return [f"/{name}" for name in self._families]

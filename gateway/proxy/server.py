@@ -1,0 +1,69 @@
+"""A worker's listener, and what its connections share. Sweeps deadlines; drains."""
+
+import asyncio
+import contextlib
+import socket
+
+from gateway.proxy.client import ClientConnection
+from gateway.proxy.handler import Handler
+from gateway.proxy.limits import Limits
+from gateway.proxy.relay import Relay
+from gateway.proxy.upstream import Pool
+
+
+class ProxyServer:
+    """Listens, and keeps what all connections of a worker share."""
+
+    def __init__(self, handler: Handler, limits: Limits) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self.pool = Pool(limits)
+        self.connections: set[ClientConnection] = set()
+        self.relays: set[Relay] = set()
+        self.draining = False
+        self.malformed = 0
+        self.overloaded = 0
+        self.pool.now = self.loop.time()
+        self._servers: list[asyncio.Server] = []
+        self._sweep_s = max(0.02, min(0.5, min(limits.header_s, limits.first_byte_s, limits.idle_s) / 4))
+        self._sweep_handle: asyncio.TimerHandle | None = None
+        self._idle = asyncio.Event()
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Serve a bound socket."""
+        server = await self.loop.create_server(lambda: ClientConnection(self), sock=sock, backlog=4096)
+        self._servers.append(server)
+        if self._sweep_handle is None:
+            self._sweep()
+
+    async def drain(self, deadline_s: float) -> int:
+        """Stop listening, let running exchanges end, cut what is left at the deadline; returns how many were cut."""
+        self.draining = True
+        for server in self._servers:
+            server.close()
+        for connection in list(self.connections):
+            connection.drain()
+        if self.connections:
+            self._idle.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(deadline_s):
+                    await self._idle.wait()
+        cut = len(self.relays)
+        for connection in list(self.connections):
+            connection.abort()
+        if self._sweep_handle is not None:
+            self._sweep_handle.cancel()
+        self.pool.close()
+        return cut
+
+    def connection_closed(self) -> None:
+        if self.draining and not self.connections:
+            self._idle.set()
+
+    def _sweep(self) -> None:
+        now = self.loop.time()
+        self.pool.sweep(now)
+        for connection in list(self.connections):
+            connection.sweep(now)
+        self._sweep_handle = self.loop.call_later(self._sweep_s, self._sweep)

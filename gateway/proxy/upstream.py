@@ -1,0 +1,322 @@
+"""Connections to upstreams: opened, kept, checked, given back. Parses responses; decides nothing."""
+
+import asyncio
+from typing import Protocol, cast
+
+import httptools
+
+from gateway.model.exchange import Headers
+from gateway.proxy.handler import Origin
+from gateway.proxy.limits import Limits
+
+NO_BODY_STATUS = frozenset({204, 304})
+
+
+class ResponseListener(Protocol):
+    """Whoever waits for a response. Called on the loop; after `on_response_end` or `on_lost` never again."""
+
+    def on_interim(self, status: int, reason: bytes, headers: Headers) -> None: ...
+
+    def on_response(self, response: "ResponseHead") -> None: ...
+
+    def on_response_data(self, data: bytes) -> None: ...
+
+    def on_read(self) -> None:
+        """All callbacks of one network read were made: what is to be written can be written."""
+
+    def on_response_end(self) -> None: ...
+
+    def on_lost(self, error_type: str) -> None:
+        """The connection broke, or sent what is not HTTP, before the response was complete."""
+
+    def on_upstream_writable(self, writable: bool) -> None: ...
+
+
+class ResponseHead:
+    """A response's first line and headers as they came."""
+
+    __slots__ = ("chunked", "content_length", "header_map", "headers", "http_minor", "reason", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.http_minor = 1
+        self.reason = b""
+        self.headers: Headers = []
+        self.header_map: dict[bytes, bytes] = {}
+        self.content_length: bytes | None = None
+        self.chunked = False
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to an origin; serves one exchange at a time."""
+
+    __slots__ = (
+        "_answered",
+        "_bodyless",
+        "_closed",
+        "_feeding",
+        "_head",
+        "_head_bytes",
+        "_keep",
+        "_limits",
+        "_listener",
+        "_parser",
+        "_pool",
+        "_released",
+        "_surplus",
+        "_until_close",
+        "idle_since",
+        "origin",
+        "reused",
+        "transport",
+    )
+
+    def __init__(self, pool: "Pool", origin: Origin, limits: Limits) -> None:
+        self.origin = origin
+        self.reused = False
+        self.idle_since = 0.0
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made, before any use
+        self._pool = pool
+        self._limits = limits
+        self._listener: ResponseListener | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._head = ResponseHead()
+        self._head_bytes = 0
+        self._answered = False
+        self._bodyless = False
+        self._until_close = False
+        self._keep = True
+        self._closed = False
+        self._feeding = False
+        self._released = False
+        self._surplus = False
+
+    @property
+    def usable(self) -> bool:
+        return not self._closed and not self.transport.is_closing()
+
+    @property
+    def untouched(self) -> bool:
+        """Not one byte of an answer has come for the current request."""
+        return not self._answered
+
+    def send(self, listener: ResponseListener, data: bytes, head_request: bool) -> None:
+        """Send a request; `head_request` says that its response has no body whatever its headers say."""
+        self._listener = listener
+        self._answered = self._released = False
+        self._bodyless = head_request
+        self.transport.write(data)
+
+    def abort(self) -> None:
+        """Let go of the exchange and of the connection, at once: nobody wants the rest."""
+        self._listener = None
+        self._closed = True
+        self.transport.abort()
+
+    def release(self) -> None:
+        """The exchange is over: keep the connection if both sides still can.
+
+        SECURITY: not before the whole read was parsed: bytes after the response's end would be taken for the answer to
+        the next request, which may be somebody else's.
+        """
+        self._listener = None
+        self._released = True
+        if not self._feeding:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._released = False
+        self.reused = True
+        if self._keep and self.usable and not self._surplus:
+            self._pool.give_back(self)
+        else:
+            self._closed = True
+            self.transport.close()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        listener = self._listener
+        if listener is None:  # an answer nobody asked for: never let it become the next request's
+            self._pool.forget(self)
+            self._closed = True
+            self.transport.abort()
+            return
+        self._answered = True
+        if self._head.status == 0:
+            self._head_bytes += len(data)
+        self._feeding = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._surplus = True
+            self._broken("bad_upstream_response")
+        finally:
+            self._feeding = False
+        if self._head.status == 0 and self._head_bytes > self._limits.header and self._listener is not None:
+            self._broken("bad_upstream_response")
+        listener.on_read()
+        if self._released:
+            self._give_back()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = True
+        listener, self._listener = self._listener, None
+        if listener is None:
+            self._pool.forget(self)
+        elif self._until_close and exc is None:
+            listener.on_response_end()
+            listener.on_read()
+        else:
+            listener.on_lost("upstream_closed" if exc is None else "upstream_reset")
+
+    def pause_writing(self) -> None:
+        if self._listener is not None:
+            self._listener.on_upstream_writable(False)
+
+    def resume_writing(self) -> None:
+        if self._listener is not None:
+            self._listener.on_upstream_writable(True)
+
+    # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        if self._listener is None:
+            self._surplus = True
+        self._head = ResponseHead()
+        self._head_bytes = 0
+        self._until_close = False
+
+    def on_status(self, reason: bytes) -> None:
+        self._head.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        head = self._head
+        if head.status:
+            return  # a trailer: read, not relayed
+        head.headers.append((name, value))
+        head.header_map[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        if self._listener is None:
+            return
+        head = self._head
+        head.status = status = self._parser.get_status_code()
+        if status < 200:
+            return
+        fields = head.header_map
+        head.http_minor = 1 if self._parser.get_http_version() == "1.1" else 0
+        head.content_length = fields.get(b"content-length")
+        coding = fields.get(b"transfer-encoding")
+        head.chunked = coding is not None and coding.lower() == b"chunked"
+        self._keep = self._parser.should_keep_alive()
+        if status in NO_BODY_STATUS:
+            self._bodyless = True
+        self._until_close = not (self._bodyless or head.chunked or head.content_length is not None)
+        self._listener.on_response(head)
+        if self._bodyless and self._listener is not None:
+            # llhttp does not know that this was a HEAD: it would take the next response for this one's body.
+            self._parser = httptools.HttpResponseParser(self)
+            self._finish()
+
+    def on_body(self, data: bytes) -> None:
+        if self._listener is not None:
+            self._listener.on_response_data(data)
+        else:
+            self._surplus = True
+
+    def on_message_complete(self) -> None:
+        head = self._head
+        if 100 <= head.status < 200:
+            self._interim(head)
+        elif self._listener is not None and not self._bodyless:
+            self._finish()
+
+    def _interim(self, head: ResponseHead) -> None:
+        self._head = ResponseHead()
+        if self._listener is not None and head.status != 101:
+            self._listener.on_interim(head.status, head.reason, head.headers)
+
+    def _finish(self) -> None:
+        listener = self._listener
+        self._head = ResponseHead()
+        self._head_bytes = 0
+        if listener is not None:
+            listener.on_response_end()
+
+    def _broken(self, error_type: str) -> None:
+        listener, self._listener = self._listener, None
+        self._closed = True
+        self.transport.abort()
+        if listener is not None:
+            listener.on_lost(error_type)
+
+
+class Pool:
+    """Kept connections by origin; the one used last is taken first, so that the others may age."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.opened = 0
+        self.reused = 0
+        self.now = 0.0
+        """The loop's time as of the last sweep: deadlines do not need better."""
+        self._idle: dict[Origin, list[UpstreamConnection]] = {}
+
+    def idle(self, origin: Origin) -> UpstreamConnection | None:
+        """A kept connection that still looks alive."""
+        kept = self._idle.get(origin)
+        while kept:
+            connection = kept.pop()
+            if connection.usable:
+                self.reused += 1
+                return connection
+        return None
+
+    async def connect(self, origin: Origin) -> UpstreamConnection:
+        """A new connection. Raises OSError where it cannot be had, TimeoutError where it takes too long.
+
+        Names are resolved by the loop in its threads; the TLS handshake is part of the deadline.
+        """
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self.limits.connect_s):
+            _, connection = await loop.create_connection(
+                lambda: UpstreamConnection(self, origin, self.limits),
+                origin.host,
+                origin.port,
+                ssl=origin.tls,
+                server_hostname=origin.host if origin.tls else None,
+            )
+        self.opened += 1
+        return connection
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        kept = self._idle.setdefault(connection.origin, [])
+        connection.idle_since = self.now
+        kept.append(connection)
+        if len(kept) > self.limits.idle_upstreams:
+            kept.pop(0).abort()
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """It died while it was idle."""
+        kept = self._idle.get(connection.origin)
+        if kept and connection in kept:
+            kept.remove(connection)
+
+    def sweep(self, now: float) -> None:
+        """Close what has been idle too long, before the upstream does it in the middle of a request."""
+        self.now = now
+        for kept in self._idle.values():
+            while kept and now - kept[0].idle_since > self.limits.upstream_keep_alive_s:
+                kept.pop(0).abort()
+
+    def close(self) -> None:
+        for kept in self._idle.values():
+            while kept:
+                kept.pop().abort()

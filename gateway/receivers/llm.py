@@ -1,0 +1,239 @@
+"""Takes calls on the proxy port: finds their provider, makes them exchanges, and hands them through the pipeline."""
+
+import os
+import re
+import ssl
+import time
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from gateway.contracts import Provider
+from gateway.model.exchange import Captured, Exchange, Headers, Refusal
+from gateway.pipeline import Pipeline
+from gateway.proxy.handler import Origin, Plan, RequestHead
+from gateway.proxy.headers import NOT_FORWARDED, forwardable
+from gateway.proxy.routes import Routes
+from gateway.receivers.llm_config import LlmConfig, ProviderConfig
+
+_OURS = frozenset(
+    {
+        b"x-spangate-session-id",
+        b"x-spangate-key",
+        b"x-session-end",
+        b"x-user-id",
+        b"x-participant",
+        b"x-origin",
+        b"x-service",
+        b"x-workspace",
+    }
+)
+_TRACE_CONTEXT = frozenset({b"traceparent", b"tracestate", b"baggage"})
+_CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+_GATEWAY_KEY = re.compile(rb"(?:bearer\s+)?sg-", re.IGNORECASE)
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_KEY_IN_QUERY = re.compile(r"(?<=[?&])((?:api[_-]?)?key=)[^&]*", re.IGNORECASE)
+_APIS_REMEMBERED = 1024
+
+
+@dataclass(slots=True, frozen=True)
+class _Upstream:
+    """A configured provider, ready to be used."""
+
+    name: str
+    provider_name: str
+    origin: Origin
+    authority: bytes
+    base_path: bytes
+    credential: tuple[bytes, bytes] | None
+    """The header that carries the key the gateway holds, or None: the client's own passes."""
+
+
+class LlmReceiver:
+    """The relay's `Handler`."""
+
+    def __init__(self, config: LlmConfig, pipeline: Pipeline, providers: Sequence[Provider]) -> None:
+        """`providers`: wire formats, the most specific first; the last one matches everything."""
+        self._pipeline = pipeline
+        self._providers = {provider.name: provider for provider in providers}
+        self._formats = list(providers)
+        self._generic = self._formats[-1]
+        self._upstreams = {name: _upstream(name, provider) for name, provider in config.providers.items()}
+        self._routes = Routes(
+            {name: provider.api for name, provider in config.providers.items()}, config.default_provider
+        )
+        self._capture = config.capture_max
+        self._propagate = config.propagate
+        self._dropped = NOT_FORWARDED | _OURS | (frozenset() if config.propagate else _TRACE_CONTEXT)
+        self._format_of: dict[tuple[str, str], Provider] = {}
+
+    # Handler
+
+    def open(self, head: RequestHead) -> Plan:
+        path, _, query = head.target.decode("latin-1").partition("?")
+        if path == "/" and head.method in ("GET", "HEAD"):
+            return Plan(None, answer=200)
+        match = self._routes.match(path, head.header_map)
+        exchange = self._exchange(head)
+        if match is None:
+            return Plan(exchange, refusal=self._unknown_route(path))
+        upstream = self._upstreams[match.provider]
+        provider = self._format(head.method, match.path)
+        exchange.target = _masked(f"{match.path}?{query}" if query else match.path)
+        exchange.provider = upstream.name
+        exchange.provider_name = upstream.provider_name
+        exchange.api = provider.name
+        exchange.operation = provider.operation
+        exchange.server_address = upstream.origin.host
+        exchange.server_port = upstream.origin.port
+        target = upstream.base_path + match.path.encode("latin-1")
+        if query:
+            target += b"?" + query.encode("latin-1")
+            if "sg-" in query:
+                target = _without_gateway_key(target)
+        return Plan(exchange, upstream.origin, target, forward=self._forward(head, upstream, exchange))
+
+    def ready(self, exchange: Exchange) -> Awaitable[None] | None:
+        return self._pipeline.ready(exchange)
+
+    def response_headers(self, exchange: Exchange) -> bytes:
+        session = exchange.session
+        return (
+            b"%bx-spangate-exchange: %b\r\nx-spangate-trace-id: %b\r\n"
+            b"x-spangate-outcome: %b\r\nserver-timing: gateway;dur=%.2f\r\n"
+            % (
+                b"x-spangate-session: %b\r\n" % session.id.encode() if session is not None else b"",
+                exchange.id.encode(),
+                exchange.trace_id.hex().encode(),
+                exchange.verdict.outcome.encode(),
+                exchange.overhead_ns / 1e6,
+            )
+        )
+
+    def refusal_body(self, exchange: Exchange | None, refusal: Refusal) -> bytes:
+        provider = self._generic if exchange is None else self._providers.get(exchange.api, self._generic)
+        return provider.refusal(refusal)
+
+    def malformed(self, head: RequestHead | None, refusal: Refusal) -> Exchange | None:
+        if head is None:
+            head = RequestHead("_OTHER", b"/", [], {}, 1, "", opened_ns=time.perf_counter_ns())
+        return self._exchange(head)
+
+    def end(self, exchange: Exchange) -> None:
+        self._pipeline.end(exchange)
+
+    # Parts
+
+    def _exchange(self, head: RequestHead) -> Exchange:
+        now_ns = time.time_ns()
+        random = os.urandom(30)
+        exchange = Exchange(
+            f"{now_ns // 1_000_000:012x}{random[:6].hex()}",
+            now_ns,
+            head.method,
+            _masked(head.target.decode("latin-1")),
+            head.headers,
+            Captured(self._capture),
+            random[6:22],
+            random[22:],
+            client_address=head.client_address,
+            header_map=head.header_map,
+            opened_ns=head.opened_ns,
+        )
+        traceparent = head.header_map.get(b"traceparent")
+        if traceparent is not None:
+            _join_trace(exchange, traceparent, head.header_map.get(b"tracestate"))
+        return exchange
+
+    def _format(self, method: str, path: str) -> Provider:
+        key = (method, path)
+        found = self._format_of.get(key)
+        if found is None:
+            if len(self._format_of) >= _APIS_REMEMBERED:
+                self._format_of.clear()
+            found = next(provider for provider in self._formats if provider.matches(method, path))
+            self._format_of[key] = found
+        return found
+
+    def _forward(self, head: RequestHead, upstream: _Upstream, exchange: Exchange) -> Headers:
+        dropped = self._dropped if upstream.credential is None else self._dropped | _CREDENTIALS
+        fields = head.header_map
+        for slot in _CREDENTIALS & fields.keys():
+            if _GATEWAY_KEY.match(fields[slot]):
+                dropped |= {slot}  # SECURITY: a gateway key is for the gateway, in whichever slot it came
+        passed = [
+            (name, upstream.authority) if len(name) == 4 and name.lower() == b"host" else (name, value)
+            for name, value in forwardable(head.headers, dropped, fields.get(b"connection"))
+        ]
+        if b"host" not in head.header_map:
+            passed.insert(0, (b"Host", upstream.authority))
+        if upstream.credential is not None:
+            passed.append(upstream.credential)
+        if self._propagate:
+            passed = _as_parent(passed, exchange)
+        return passed
+
+    def _unknown_route(self, path: str) -> Refusal:
+        prefixes = " ".join(self._routes.prefixes)
+        return Refusal(
+            404,
+            "unknown_route",
+            f"No provider is configured for this path and credential. Configured prefixes: {prefixes}. "
+            "Use one of them in your client's base URL, such as http://<gateway>/openai/v1.",
+        )
+
+
+def _upstream(name: str, provider: ProviderConfig) -> _Upstream:
+    url = urlsplit(provider.base_url)
+    tls: ssl.SSLContext | None = None
+    if url.scheme == "https":
+        tls = ssl.create_default_context(cafile=provider.ca_file)
+        tls.set_alpn_protocols(["http/1.1"])
+    origin = Origin(url.hostname or "", url.port or (443 if tls else 80), tls)
+    credential = None
+    if provider.api_key is not None:
+        key = provider.api_key.get_secret_value().encode()
+        credential = (b"x-api-key", key) if provider.api == "anthropic" else (b"Authorization", b"Bearer " + key)
+    return _Upstream(
+        name=name,
+        provider_name=provider.provider_name or name,
+        origin=origin,
+        authority=origin.authority,
+        base_path=url.path.rstrip("/").encode(),
+        credential=credential,
+    )
+
+
+def _masked(target: str) -> str:
+    """SECURITY: Google's APIs take the key in the query; it must not be stored."""
+    return _KEY_IN_QUERY.sub(r"\1***", target) if "key=" in target.lower() else target
+
+
+def _without_gateway_key(target: bytes) -> bytes:
+    """SECURITY: as in headers, a gateway key in the query never leaves."""
+    path, _, query = target.partition(b"?")
+    kept = [pair for pair in query.split(b"&") if not pair.lower().startswith((b"key=sg-", b"api_key=sg-"))]
+    return path + b"?" + b"&".join(kept) if kept else path
+
+
+def _join_trace(exchange: Exchange, traceparent: bytes, tracestate: bytes | None) -> None:
+    """W3C trace context; an invalid one starts a new trace, as its specification says."""
+    match = _TRACEPARENT.match(traceparent)
+    if match is None or traceparent[:2] == b"ff" or match[1] == b"0" * 32 or match[2] == b"0" * 16:
+        return
+    exchange.trace_id = bytes.fromhex(match[1].decode())
+    exchange.parent_span_id = bytes.fromhex(match[2].decode())
+    exchange.trace_flags = int(match[3], 16) & 1
+    if tracestate is not None and len(tracestate) <= 512:
+        exchange.trace_state = tracestate.decode("latin-1")
+
+
+def _as_parent(headers: Headers, exchange: Exchange) -> Headers:
+    """With `propagate: true` the upstream's spans become children of the exchange's."""
+    parent = b"00-%b-%b-%02x" % (
+        exchange.trace_id.hex().encode(),
+        exchange.span_id.hex().encode(),
+        exchange.trace_flags,
+    )
+    kept = [header for header in headers if header[0].lower() != b"traceparent"]
+    return [*kept, (b"traceparent", parent)]
