@@ -2,6 +2,9 @@
 
 import msgspec
 
+DIGEST_BYTES = 16
+PREVIEW_CHARACTERS = 200
+
 
 class MessageRecord(msgspec.Struct, array_like=True, frozen=True):
     """A message, content-addressed: sent once, named by digest afterwards."""
@@ -68,10 +71,14 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
     cache_read_tokens: int | None
     cache_write_tokens: int | None
     reasoning_tokens: int | None
-    finish_reasons: tuple[str, ...]
-    input_digests: tuple[bytes, ...]
-    """System instructions first, then the history and the prompt, oldest first."""
-    output_digests: tuple[bytes, ...]
+    finish_reasons: str
+    """Separated by commas, one a choice."""
+    input_digests: bytes
+    """16 bytes a message: system instructions first, then the history and the prompt, oldest first."""
+    output_digests: bytes
+    """16 bytes a message, one a choice."""
+    preview: str
+    """The first characters of what opened the session, as the content setting allows; "" on later exchanges."""
     messages: tuple[MessageRecord, ...]
     """Only those that the control plane has not been sent lately."""
     assessments: tuple[AssessmentRecord, ...]

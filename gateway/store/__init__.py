@@ -1,0 +1,1 @@
+"""Sessions, exchanges, messages and assessments on disk: one writer, many readers."""

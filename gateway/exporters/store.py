@@ -1,0 +1,194 @@
+"""Sends finished exchanges to the control plane's store: Exchange → ExchangeRecord. Keeps content out as configured."""
+
+from collections.abc import Callable, Container, Iterable
+from typing import Literal
+
+import msgspec
+
+from gateway.link.records import PREVIEW_CHARACTERS, AssessmentRecord, ExchangeRecord, MessageRecord
+from gateway.link.uplink import Uplink
+from gateway.model.exchange import Exchange
+from gateway.model.message import Entry, RequestReading, ResponseReading
+from gateway.model.session import SessionRef
+from gateway.model.span import Span
+from gateway.model.verdict import Assessment
+from gateway.units import ConfigModel
+
+ContentSetting = Literal["full", "redacted", "none"]
+_NO_REQUEST, _NO_RESPONSE = RequestReading(), ResponseReading()
+_CAPTURE_WORST_FIRST = ("unreadable", "truncated", "off", "full")
+
+
+class StoreConfig(ConfigModel):
+    """`exporters.store`: nothing to say; where and how much is the storage extension's matter."""
+
+
+class StoreExporter:
+    """Implements `Exporter`. `redact` gives a message's JSON as it may be stored; used where content is `redacted`."""
+
+    def __init__(self, name: str, uplink: Uplink, content: ContentSetting, redact: Callable[[Entry], bytes]) -> None:
+        self.name = name
+        self._uplink = uplink
+        self._content_of = _content_reader(content, redact)
+        self._failed = 0
+
+    def export(self, exchange: Exchange, span: Span) -> None:
+        if not self._uplink.has_room():
+            self._uplink.refuse()
+            return
+        try:
+            record = record_of(exchange, self._uplink.sent, self._content_of)
+        except Exception:
+            # The boundary towards the pipeline: a redactor that fails must neither leak nor stop the tail. Counted.
+            self._failed += 1
+            return
+        self._uplink.send(record)
+
+    async def start(self) -> None:
+        self._uplink.start()
+
+    async def drain(self, deadline_s: float) -> None:
+        await self._uplink.drain(deadline_s)
+
+    def counters(self) -> dict[str, int]:
+        counters = self._uplink.counters()
+        counters["failed"] += self._failed
+        return counters
+
+
+def record_of(exchange: Exchange, sent: Container[bytes], content_of: Callable[[Entry], bytes]) -> ExchangeRecord:
+    """The record of an exchange that has ended, with the messages that are not among `sent`."""
+    # Nothing was read where the exchange was refused early; empty readings say the same without a branch a field.
+    request = exchange.request or _NO_REQUEST
+    response = exchange.response or _NO_RESPONSE
+    # Refused before its session was resolved: it stands alone, under an id that no client can have sent for another.
+    session = exchange.session or SessionRef(f"x-{exchange.id}", "new", 0.0)
+    inputs = request.system + request.messages if request.system else request.messages
+    usage = response.usage
+    opened = exchange.opened_ns
+    # By position: keywords for fifty fields cost as much again as the record.
+    return ExchangeRecord(
+        exchange.id,
+        exchange.trace_id,
+        exchange.span_id,
+        exchange.workspace,
+        session.id,
+        session.source,
+        session.confidence,
+        session.sequence,
+        session.header,
+        exchange.session_end,
+        session.previous_id,
+        session.parent_exchange,
+        exchange.user,
+        exchange.participant,
+        exchange.origin,
+        exchange.service,
+        exchange.provider,
+        exchange.api,
+        exchange.operation,
+        request.model,
+        response.model,
+        exchange.method,
+        exchange.target.partition("?")[0],
+        request.stream,
+        exchange.status,
+        exchange.end or "shutdown",
+        exchange.error_type or response.error_type,
+        exchange.verdict.outcome,
+        _capture(exchange),
+        exchange.started_ns,
+        exchange.started_ns + exchange.duration_ns,
+        (exchange.first_byte_ns - opened) / 1e6 if exchange.first_byte_ns else None,
+        exchange.overhead_ns / 1e6,
+        usage.state,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        ",".join(response.finish_reasons),
+        b"".join([entry.digest for entry in inputs]),
+        b"".join([entry.digest for entry in response.messages]),
+        _preview(request, content_of) if session.header or session.sequence == 1 else "",
+        _unsent(inputs, response.messages, sent, content_of),
+        tuple([_assessment(a) for a in exchange.verdict.assessments]) if exchange.verdict.assessments else (),
+        exchange.refusal.code if exchange.refusal is not None else None,
+    )
+
+
+def _content_reader(content: ContentSetting, redact: Callable[[Entry], bytes]) -> Callable[[Entry], bytes]:
+    if content == "redacted":
+        return redact
+    if content == "none":
+        return lambda entry: b""
+    return lambda entry: entry.json
+
+
+def _unsent(
+    inputs: list[Entry], outputs: list[Entry], sent: Container[bytes], content_of: Callable[[Entry], bytes]
+) -> tuple[MessageRecord, ...]:
+    # One dict holds each digest once, though a history may repeat a message.
+    new = {entry.digest: entry for entry in inputs if entry.digest not in sent}
+    for entry in outputs:
+        if entry.digest not in sent:
+            new[entry.digest] = entry
+    return tuple([MessageRecord(entry.digest, entry.role, content_of(entry)) for entry in new.values()])
+
+
+class _ReadablePart(msgspec.Struct):
+    content: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class _ReadableMessage(msgspec.Struct):
+    parts: list[_ReadablePart] = []
+
+
+_read_message = msgspec.json.Decoder(_ReadableMessage).decode
+
+
+def _preview(request: RequestReading, content_of: Callable[[Entry], bytes]) -> str:
+    """The start of the latest thing a user said, from what may be stored of it."""
+    for entry in reversed(request.messages):
+        if entry.role == "user":
+            return _first_text(entry, content_of(entry))
+    return ""
+
+
+def _first_text(entry: Entry, content: bytes) -> str:
+    texts: Iterable[str] = ()
+    if content is entry.json:
+        texts = entry.texts
+    elif content:
+        texts = [part.content for part in _read_message(content).parts if isinstance(part.content, str)]
+    for text in texts:
+        if text and not text.isspace():
+            return text[:PREVIEW_CHARACTERS]
+    return ""
+
+
+def _assessment(said: Assessment) -> AssessmentRecord:
+    return AssessmentRecord(
+        said.agent,
+        said.version,
+        said.role,
+        said.direction,
+        said.intent,
+        said.outcome,
+        said.state,
+        said.reason,
+        said.risk,
+        said.confidence,
+        said.took_ms,
+    )
+
+
+def _capture(exchange: Exchange) -> str:
+    """The worse of what was captured of the two bodies."""
+    request, response = exchange.request, exchange.response
+    if request is not None and response is not None and request.state == response.state:
+        return request.state
+    if request is None and response is None:
+        return "off"
+    states = [reading.state for reading in (request, response) if reading is not None]
+    return next(state for state in _CAPTURE_WORST_FIRST if state in states)

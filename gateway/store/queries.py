@@ -1,0 +1,373 @@
+"""What the console, the API and the command line ask the store. Read-only connections; every answer is bounded."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+from gateway.link.records import DIGEST_BYTES
+from gateway.model.verdict import OUTCOMES
+from gateway.store.cursors import SessionCursor
+from gateway.store.tables import MIGRATIONS, UnusableDatabaseError, check_version
+
+MAX_PAGE = 200
+_PAGE_CONTENT_BYTES = 8 * 1024 * 1024
+"""A page ends early where the messages on it get larger than this."""
+_MAX_VARIABLES = 500
+_Row = TypeVar("_Row")
+
+
+@dataclass(slots=True, frozen=True)
+class SessionRow:
+    n: int
+    id: str
+    workspace: str
+    first_ns: int
+    last_ns: int
+    exchanges: int
+    failures: int
+    input_tokens: int
+    output_tokens: int
+    worst: int
+    user: str | None
+    source: str
+    origin: str
+    models: str
+    providers: str
+    preview: str
+    previous_id: str | None
+    closed: int
+
+    @property
+    def outcome(self) -> str:
+        """The strictest outcome among its exchanges."""
+        return OUTCOMES[self.worst]
+
+
+@dataclass(slots=True, frozen=True)
+class ExchangeRow:
+    n: int
+    id: str
+    trace_id: bytes
+    workspace: str
+    session_id: str
+    session_source: str
+    session_confidence: float
+    session_sequence: int
+    session_header: int
+    parent_exchange: str | None
+    user: str | None
+    participant: str
+    origin: str
+    service: str
+    provider: str
+    api: str
+    operation: str
+    model: str
+    response_model: str | None
+    method: str
+    path: str
+    stream: int
+    status: int
+    end: str
+    error_type: str | None
+    outcome: str
+    capture: str
+    started_ns: int
+    ended_ns: int
+    first_byte_ms: float | None
+    overhead_ms: float
+    usage_state: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    finish_reasons: str
+    input_digests: bytes
+    output_digests: bytes
+    refusal_code: str | None
+
+    @property
+    def duration_ms(self) -> float:
+        return (self.ended_ns - self.started_ns) / 1e6
+
+    @property
+    def rejected(self) -> bool:
+        return self.refusal_code is not None or self.end in ("blocked", "refused")
+
+    @property
+    def inputs(self) -> list[bytes]:
+        return digests_of(self.input_digests)
+
+    @property
+    def outputs(self) -> list[bytes]:
+        return digests_of(self.output_digests)
+
+
+@dataclass(slots=True, frozen=True)
+class MessageRow:
+    digest: bytes
+    role: str
+    json: bytes
+    """Empty where content is not stored."""
+
+
+@dataclass(slots=True, frozen=True)
+class AssessmentRow:
+    exchange_id: str
+    position: int
+    agent: str
+    version: str
+    role: str
+    direction: str
+    intent: str
+    outcome: str
+    state: str
+    reason: str
+    risk: str
+    confidence: float
+    took_ms: float
+
+
+@dataclass(slots=True, frozen=True)
+class Turn:
+    """One exchange, with what it added to its session."""
+
+    exchange: ExchangeRow
+    new_from: int
+    """Index of the first input that its parent exchange did not have."""
+    inputs: list[MessageRow | None]
+    """From `new_from` on; None where the message is not stored any more."""
+    outputs: list[MessageRow | None]
+    assessments: list[AssessmentRow]
+
+
+@dataclass(slots=True, frozen=True)
+class SessionPage:
+    sessions: list[SessionRow]
+    next: SessionCursor | None
+
+
+@dataclass(slots=True, frozen=True)
+class TurnPage:
+    turns: list[Turn]
+    next: int | None
+    """The `after` of the following page."""
+
+
+@dataclass(slots=True, frozen=True)
+class Counts:
+    sessions: int
+    exchanges: int
+
+
+class Reader:
+    """A small pool of read-only connections; may be used from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises FileNotFoundError, UnusableDatabaseError."""
+        self._path = path
+        self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        with self._connection():
+            pass
+
+    def close(self) -> None:
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except Empty:
+                return
+
+    def sessions(self, limit: int = 50, before: SessionCursor | None = None) -> SessionPage:
+        """Newest activity first."""
+        limit = _bounded(limit)
+        with self._connection() as connection:
+            where, values = ("WHERE (last_ns, n) < (?, ?)", (before.last_ns, before.n)) if before else ("", ())
+            found = _read(
+                connection, SessionRow, f"sessions {where} ORDER BY last_ns DESC, n DESC LIMIT ?", (*values, limit + 1)
+            )
+        page = found[:limit]
+        return SessionPage(page, SessionCursor(page[-1].last_ns, page[-1].n) if len(found) > limit else None)
+
+    def session(self, session_id: str, workspace: str | None = None) -> SessionRow | None:
+        """By id; where workspaces share an id and none is named, the one with the latest activity."""
+        with self._connection() as connection:
+            found = _read(
+                connection,
+                SessionRow,
+                "sessions WHERE id = ? AND workspace = coalesce(?, workspace) ORDER BY last_ns DESC LIMIT 1",
+                (session_id, workspace),
+            )
+        return found[0] if found else None
+
+    def turns(self, session: SessionRow, limit: int = 50, after: int = 0) -> TurnPage:
+        """A session's exchanges in order, each with what it added."""
+        limit = _bounded(limit)
+        with self._connection() as connection:
+            exchanges = _read(
+                connection,
+                ExchangeRow,
+                "exchanges WHERE session_id = ? AND workspace = ? AND n > ? ORDER BY n LIMIT ?",
+                (session.id, session.workspace, after, limit + 1),
+            )
+            previous = _read(
+                connection,
+                ExchangeRow,
+                "exchanges WHERE session_id = ? AND workspace = ? AND n <= ? ORDER BY n DESC LIMIT 1",
+                (session.id, session.workspace, after),
+            )
+            return _turns_of(connection, exchanges, limit, previous[0] if previous else None)
+
+    def turn(self, exchange_id: str) -> Turn | None:
+        """One exchange with all its inputs; `new_from` says what it added."""
+        with self._connection() as connection:
+            found = _read(connection, ExchangeRow, "exchanges WHERE id = ?", (exchange_id,))
+            if not found:
+                return None
+            exchange = found[0]
+            new_from = _new_from(exchange, _parent(connection, exchange))
+            messages = _messages(connection, exchange.inputs + exchange.outputs)
+            return Turn(
+                exchange,
+                new_from,
+                [messages.get(digest) for digest in exchange.inputs],
+                [messages.get(digest) for digest in exchange.outputs],
+                _assessments(connection, [exchange.id]).get(exchange.id, []),
+            )
+
+    def newest(self) -> int:
+        """The latest exchange's number, 0 where there is none: where a tail begins."""
+        with self._connection() as connection:
+            return int(connection.execute("SELECT coalesce(max(n), 0) FROM exchanges").fetchone()[0])
+
+    def since(self, after: int, limit: int = MAX_PAGE) -> list[ExchangeRow]:
+        """Exchanges stored after number `after`, in the order they were stored."""
+        with self._connection() as connection:
+            return _read(connection, ExchangeRow, "exchanges WHERE n > ? ORDER BY n LIMIT ?", (after, _bounded(limit)))
+
+    def counts(self) -> Counts:
+        """Roughly: numbers given out, not rows counted, so that it costs nothing on a large store."""
+        with self._connection() as connection:
+            values = connection.execute(
+                "SELECT (SELECT count(*) FROM (SELECT 1 FROM sessions LIMIT 100000)),"
+                " (SELECT coalesce(max(n) - min(n) + 1, 0) FROM exchanges)"
+            ).fetchone()
+            return Counts(*values)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._idle.get_nowait()
+        except Empty:
+            connection = _connect(self._path)
+        try:
+            yield connection
+        finally:
+            self._idle.put(connection)
+
+
+def digests_of(joined: bytes) -> list[bytes]:
+    return [joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES)]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise FileNotFoundError(f"no database at {path}")
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=2.0, isolation_level=None, check_same_thread=False
+    )
+    try:
+        if check_version(connection, str(path)) < len(MIGRATIONS):
+            raise UnusableDatabaseError(
+                f"{path} is older than this spangate; start the gateway once to bring it up to date"
+            )
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise UnusableDatabaseError(f"{path} cannot be read: {error}") from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _bounded(limit: int) -> int:
+    return max(1, min(limit, MAX_PAGE))
+
+
+def _read(connection: sqlite3.Connection, row: type[_Row], rest: str, values: Sequence[object]) -> list[_Row]:
+    """Rows of a dataclass whose fields are the table's columns."""
+    columns = ", ".join(row.__slots__)  # type: ignore[attr-defined]
+    return [row(*found) for found in connection.execute(f"SELECT {columns} FROM {rest}", values)]  # noqa: S608 ours
+
+
+def _turns_of(
+    connection: sqlite3.Connection, exchanges: list[ExchangeRow], limit: int, previous: ExchangeRow | None
+) -> TurnPage:
+    """Turns until the limit, or until their messages outweigh a page."""
+    by_id = {exchange.id: exchange for exchange in exchanges}
+    assessments = _assessments(connection, list(by_id))
+    turns: list[Turn] = []
+    weight = 0
+    for exchange in exchanges[:limit]:
+        parent = by_id.get(exchange.parent_exchange or "") or _parent(connection, exchange) or previous
+        new_from = _new_from(exchange, parent)
+        inputs, outputs = exchange.inputs[new_from:], exchange.outputs
+        messages = _messages(connection, inputs + outputs)
+        weight += sum(len(message.json) for message in messages.values())
+        if turns and weight > _PAGE_CONTENT_BYTES:
+            break
+        turns.append(
+            Turn(
+                exchange,
+                new_from,
+                [messages.get(digest) for digest in inputs],
+                [messages.get(digest) for digest in outputs],
+                assessments.get(exchange.id, []),
+            )
+        )
+        previous = exchange
+    return TurnPage(turns, turns[-1].exchange.n if len(turns) < len(exchanges) else None)
+
+
+def _parent(connection: sqlite3.Connection, exchange: ExchangeRow) -> ExchangeRow | None:
+    if exchange.parent_exchange is None:
+        return None
+    found = _read(
+        connection,
+        ExchangeRow,
+        "exchanges WHERE id = ? AND workspace = ?",
+        (exchange.parent_exchange, exchange.workspace),
+    )
+    return found[0] if found else None
+
+
+def _new_from(exchange: ExchangeRow, parent: ExchangeRow | None) -> int:
+    """Index of the first input that the parent did not have."""
+    if parent is None:
+        return 0
+    known = {*parent.inputs, *parent.outputs}
+    inputs = exchange.inputs
+    return next((index for index, digest in enumerate(inputs) if digest not in known), len(inputs))
+
+
+def _messages(connection: sqlite3.Connection, digests: Sequence[bytes]) -> dict[bytes, MessageRow]:
+    found: dict[bytes, MessageRow] = {}
+    for start in range(0, len(digests), _MAX_VARIABLES):
+        part = digests[start : start + _MAX_VARIABLES]
+        marks = ", ".join("?" * len(part))
+        for message in _read(connection, MessageRow, f"messages WHERE digest IN ({marks})", part):
+            found[message.digest] = message
+    return found
+
+
+def _assessments(connection: sqlite3.Connection, exchange_ids: Sequence[str]) -> dict[str, list[AssessmentRow]]:
+    found: dict[str, list[AssessmentRow]] = {}
+    marks = ", ".join("?" * len(exchange_ids))
+    rest = f"assessments WHERE exchange_id IN ({marks}) ORDER BY exchange_id, position"
+    for assessment in _read(connection, AssessmentRow, rest, exchange_ids):
+        found.setdefault(assessment.exchange_id, []).append(assessment)
+    return found

@@ -1,0 +1,115 @@
+"""Records as rows: the writer's SQL, one transaction's worth at a time. Knows nothing of threads, files and retries."""
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import chain
+from operator import attrgetter
+
+from gateway.link.records import ExchangeRecord, MessageRecord
+from gateway.model.verdict import OUTCOMES
+
+_COLUMNS = tuple(name for name in ExchangeRecord.__struct_fields__ if name not in ("messages", "assessments"))
+_row_of = attrgetter(*_COLUMNS)
+_MARKS = ", ".join("?" * len(_COLUMNS))
+_INSERT_EXCHANGE = f"INSERT OR IGNORE INTO exchanges ({', '.join(_COLUMNS)}) VALUES ({_MARKS})"  # noqa: S608 our names
+# Latest wins: a message stored before content was redacted must not outlive the setting's change.
+_INSERT_MESSAGE = """
+INSERT INTO messages (digest, last_seen_day, role, json) VALUES (?, ?, ?, ?)
+ON CONFLICT (digest) DO UPDATE SET last_seen_day = excluded.last_seen_day, json = excluded.json
+WHERE last_seen_day < excluded.last_seen_day OR json <> excluded.json
+"""
+_INSERT_ASSESSMENT = f"INSERT OR IGNORE INTO assessments VALUES ({', '.join('?' * 13)})"  # noqa: S608 only marks
+_WORST = " ".join(f"WHEN '{outcome}' THEN {rank}" for rank, outcome in enumerate(OUTCOMES))
+_LISTED = (
+    "CASE WHEN instr(char(10)||{old}||char(10), char(10)||{new}||char(10)) OR length({old}) > 400"
+    " THEN {old} ELSE {old}||char(10)||{new} END"
+)
+# Only exchanges that were new (n above what was there) count, so a batch that comes twice adds nothing. Grouped by
+# model and provider too, so that each step adds at most one name to the session's lists.
+_UPSERT_SESSIONS = f"""
+INSERT INTO sessions (id, workspace, first_ns, last_ns, exchanges, failures, input_tokens, output_tokens, worst, user,
+    source, origin, models, providers, preview, previous_id, closed)
+SELECT session_id, workspace, min(started_ns), max(ended_ns), count(*), total(end <> 'finished'),
+    coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), max(CASE outcome {_WORST} ELSE 0 END), max(user),
+    max(session_source), max(origin), model, provider, max(preview), max(previous_session), max(session_end)
+FROM exchanges WHERE n > ? GROUP BY session_id, workspace, model, provider ORDER BY min(n)
+ON CONFLICT (id, workspace) DO UPDATE SET
+    first_ns = min(first_ns, excluded.first_ns),
+    last_ns = max(last_ns, excluded.last_ns),
+    exchanges = exchanges + excluded.exchanges,
+    failures = failures + excluded.failures,
+    input_tokens = input_tokens + excluded.input_tokens,
+    output_tokens = output_tokens + excluded.output_tokens,
+    worst = max(worst, excluded.worst),
+    user = coalesce(user, excluded.user),
+    models = {_LISTED.format(old="models", new="excluded.models")},
+    providers = {_LISTED.format(old="providers", new="excluded.providers")},
+    preview = CASE WHEN preview = '' THEN excluded.preview ELSE preview END,
+    previous_id = coalesce(previous_id, excluded.previous_id),
+    closed = max(closed, excluded.closed)
+"""  # noqa: S608 our own words
+
+
+def insert(connection: sqlite3.Connection, records: Sequence[ExchangeRecord], day: int) -> None:
+    """Store what is new of `records`, inside the caller's transaction. The same exchange twice changes nothing."""
+    before = connection.execute("SELECT coalesce(max(n), 0) FROM exchanges").fetchone()[0]
+    connection.executemany(_INSERT_EXCHANGE, map(_row_of, records))
+    connection.execute(_UPSERT_SESSIONS, (before,))
+    messages: dict[bytes, MessageRecord] = {}
+    for record in records:
+        for message in record.messages:
+            messages[message.digest] = message
+    connection.executemany(
+        _INSERT_MESSAGE, [(message.digest, day, message.role, message.json) for message in messages.values()]
+    )
+    connection.executemany(_INSERT_ASSESSMENT, chain.from_iterable(_assessment_rows(record) for record in records))
+
+
+def _assessment_rows(record: ExchangeRecord) -> list[tuple[object, ...]]:
+    return [
+        (
+            record.id,
+            position,
+            said.agent,
+            said.version,
+            said.role,
+            said.direction,
+            said.intent,
+            said.outcome,
+            said.state,
+            said.reason,
+            said.risk,
+            said.confidence,
+            said.took_ms,
+        )
+        for position, said in enumerate(record.assessments)
+    ]
+
+
+_PRUNE_ASSESSMENTS = """
+DELETE FROM assessments WHERE exchange_id IN (
+    SELECT id FROM (SELECT id, ended_ns FROM exchanges ORDER BY n LIMIT :step) WHERE ended_ns < :before_ns)
+"""
+_PRUNE_EXCHANGES = """
+DELETE FROM exchanges WHERE n IN (
+    SELECT n FROM (SELECT n, ended_ns FROM exchanges ORDER BY n LIMIT :step) WHERE ended_ns < :before_ns)
+"""
+_PRUNE_SESSIONS = """
+DELETE FROM sessions WHERE n IN (
+    SELECT n FROM sessions WHERE last_ns < :before_ns ORDER BY last_ns LIMIT :step)
+"""
+_PRUNE_MESSAGES = """
+DELETE FROM messages WHERE n IN (
+    SELECT n FROM messages WHERE last_seen_day < :before_day ORDER BY last_seen_day LIMIT :step)
+"""
+
+
+def prune(connection: sqlite3.Connection, before_ns: int, step: int) -> int:
+    """Delete at most `step` rows of each kind that ended before this Unix time; returns how many. Inside a transaction.
+
+    Exchanges are stored about as they end, so the oldest rows are the first rows: no index by time is needed.
+    """
+    # A day more for messages: they are dated by day, and by when they were stored.
+    limits = {"step": step, "before_ns": before_ns, "before_day": before_ns // 86_400_000_000_000 - 1}
+    statements = (_PRUNE_ASSESSMENTS, _PRUNE_EXCHANGES, _PRUNE_SESSIONS, _PRUNE_MESSAGES)
+    return sum(connection.execute(statement, limits).rowcount for statement in statements)

@@ -1,0 +1,132 @@
+"""The tables of the SQLite store and their versions. Refuses a database of a newer spangate, or of another program."""
+
+import sqlite3
+from collections.abc import Sequence
+
+_APPLICATION_ID = 0x53504754  # "SPGT", so that `file` and we can tell whose database it is
+_FIRST = """
+CREATE TABLE exchanges (
+    n INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    trace_id BLOB NOT NULL,
+    span_id BLOB NOT NULL,
+    workspace TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    session_source TEXT NOT NULL,
+    session_confidence REAL NOT NULL,
+    session_sequence INTEGER NOT NULL,
+    session_header INTEGER NOT NULL,
+    session_end INTEGER NOT NULL,
+    previous_session TEXT,
+    parent_exchange TEXT,
+    user TEXT,
+    participant TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    service TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    api TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    model TEXT NOT NULL,
+    response_model TEXT,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    stream INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    end TEXT NOT NULL,
+    error_type TEXT,
+    outcome TEXT NOT NULL,
+    capture TEXT NOT NULL,
+    started_ns INTEGER NOT NULL,
+    ended_ns INTEGER NOT NULL,
+    first_byte_ms REAL,
+    overhead_ms REAL NOT NULL,
+    usage_state TEXT NOT NULL,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    cache_read_tokens INTEGER,
+    cache_write_tokens INTEGER,
+    reasoning_tokens INTEGER,
+    finish_reasons TEXT NOT NULL,
+    input_digests BLOB NOT NULL,
+    output_digests BLOB NOT NULL,
+    preview TEXT NOT NULL,
+    refusal_code TEXT
+);
+CREATE INDEX exchanges_by_session ON exchanges (session_id, workspace);
+CREATE TABLE messages (
+    n INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    last_seen_day INTEGER NOT NULL,
+    role TEXT NOT NULL,
+    json BLOB NOT NULL
+);
+CREATE INDEX messages_by_day ON messages (last_seen_day);
+CREATE TABLE assessments (
+    exchange_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    agent TEXT NOT NULL,
+    version TEXT NOT NULL,
+    role TEXT NOT NULL,
+    direction TEXT NOT NULL,
+    intent TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    risk TEXT NOT NULL,
+    confidence REAL NOT NULL,
+    took_ms REAL NOT NULL,
+    PRIMARY KEY (exchange_id, position)
+) WITHOUT ROWID;
+CREATE TABLE sessions (
+    n INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    workspace TEXT NOT NULL,
+    first_ns INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL,
+    exchanges INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    worst INTEGER NOT NULL,
+    user TEXT,
+    source TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    models TEXT NOT NULL,
+    providers TEXT NOT NULL,
+    preview TEXT NOT NULL,
+    previous_id TEXT,
+    closed INTEGER NOT NULL,
+    UNIQUE (id, workspace)
+);
+CREATE INDEX sessions_by_time ON sessions (last_ns);
+"""
+MIGRATIONS: Sequence[str] = (_FIRST,)
+"""One script a version; a database at version v has run the first v of them."""
+
+
+class UnusableDatabaseError(Exception):
+    """What is wrong with the file and what to do."""
+
+
+def check_version(connection: sqlite3.Connection, path: str) -> int:
+    """The database's version; raises UnusableDatabase for one that this program must not touch. 0 is an empty file."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != _APPLICATION_ID and (application or tables):
+        raise UnusableDatabaseError(f"{path} is another program's database; name a new file in extensions.storage.url")
+    if version > len(MIGRATIONS):
+        raise UnusableDatabaseError(
+            f"{path} was written by a newer spangate (schema {version}; this one knows {len(MIGRATIONS)}); "
+            "upgrade spangate, or name another file in extensions.storage.url"
+        )
+    return int(version)
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the database to this program's version, a version a transaction."""
+    for version in range(check_version(connection, path), len(MIGRATIONS)):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {MIGRATIONS[version]} PRAGMA application_id = {_APPLICATION_ID}; "
+            f"PRAGMA user_version = {version + 1}; COMMIT;"
+        )

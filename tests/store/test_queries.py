@@ -1,0 +1,149 @@
+"""What is asked of the store is answered from what was put in, once."""
+
+import pytest
+
+from gateway.store.cursors import BadCursorError, SessionCursor, turn_after, turn_word
+from gateway.store.queries import Reader
+from tests.link.fakes import a_message, a_record
+from tests.store.conftest import Put
+
+_DIGEST = 16
+
+
+def test_the_same_exchange_twice_changes_nothing(put: Put, reader: Reader) -> None:
+    put([a_record("a"), a_record("b")])
+    put([a_record("b"), a_record("c"), a_record("c")])
+    (session,) = reader.sessions().sessions
+    assert (session.exchanges, session.input_tokens, session.output_tokens) == (3, 9, 12)
+    assert [row.id for row in reader.since(0)] == ["a", "b", "c"]
+    turn = reader.turn("b")
+    assert turn is not None
+    assert len(turn.assessments) == 1
+
+
+def test_a_session_sums_up_its_exchanges(put: Put, reader: Reader) -> None:
+    put([a_record("a", started_ns=10, ended_ns=20, model="m1", preview="hello")])
+    put(
+        [
+            a_record("b", started_ns=30, ended_ns=40, model="m2", outcome="flagged", user="ann", preview=""),
+            a_record("c", started_ns=50, ended_ns=60, model="m1", outcome="allowed", end="client_gone", preview=""),
+            a_record("d", started_ns=70, ended_ns=80, input_tokens=None, session_end=True, preview=""),
+        ]
+    )
+    session = reader.session("s1")
+    assert session is not None
+    assert (session.first_ns, session.last_ns, session.exchanges, session.failures) == (10, 80, 4, 1)
+    assert (session.input_tokens, session.outcome, session.user, session.preview) == (9, "flagged", "ann", "hello")
+    assert session.models.split("\n") == ["m1", "m2", "gpt-4o"]
+    assert session.providers == "openai"
+    assert session.closed
+
+
+def test_workspaces_do_not_share_sessions(put: Put, reader: Reader) -> None:
+    put([a_record("a", workspace="red"), a_record("b", workspace="blue"), a_record("c", workspace="blue")])
+    red, blue = reader.session("s1", "red"), reader.session("s1", "blue")
+    assert red is not None
+    assert blue is not None
+    assert (red.exchanges, blue.exchanges) == (1, 2)
+    assert [turn.exchange.id for turn in reader.turns(blue).turns] == ["b", "c"]
+
+
+def test_pages_of_sessions_are_newest_first_and_complete(put: Put, reader: Reader) -> None:
+    put([a_record(str(n), session_id=f"s{n}", ended_ns=n // 2) for n in range(25)])
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = reader.sessions(limit=10, before=cursor)
+        seen += [session.id for session in page.sessions]
+        if page.next is None:
+            break
+        cursor = SessionCursor.of(page.next.word())
+    assert seen[:3] == ["s24", "s23", "s22"]
+    assert sorted(seen) == sorted(f"s{n}" for n in range(25))
+
+
+def test_a_turn_shows_what_its_parent_did_not_have(put: Put, reader: Reader) -> None:
+    first, reply, second = a_message("one"), a_message("yes", "assistant"), a_message("two")
+    put(
+        [
+            a_record("a", input_digests=first.digest, output_digests=reply.digest, messages=(first, reply)),
+            a_record(
+                "b", input_digests=first.digest + reply.digest + second.digest, output_digests=b"", messages=(second,)
+            ),
+        ]
+    )
+    session = reader.session("s1")
+    assert session is not None
+    a, b = reader.turns(session).turns
+    assert [message.json for message in a.inputs if message] == [first.json]
+    assert (b.new_from, [message.json for message in b.inputs if message]) == (2, [second.json])
+    whole = reader.turn("b")
+    assert whole is not None
+    # Asked for alone, an exchange without a known parent shows everything as new.
+    assert len(whole.inputs) == 3
+
+
+def test_a_fork_is_compared_with_its_parent_not_its_neighbour(put: Put, reader: Reader) -> None:
+    root, left, right = a_message("root"), a_message("left"), a_message("right")
+    put(
+        [
+            a_record("a", input_digests=root.digest, messages=(root,)),
+            a_record("b", input_digests=root.digest + left.digest, messages=(left,), parent_exchange="a"),
+            a_record("c", input_digests=root.digest + right.digest, messages=(right,), parent_exchange="a"),
+        ]
+    )
+    session = reader.session("s1")
+    assert session is not None
+    assert [turn.new_from for turn in reader.turns(session).turns] == [0, 1, 1]
+    alone = reader.turn("c")
+    assert alone is not None
+    assert alone.new_from == 1
+
+
+def test_turns_come_in_pages_that_know_the_page_before(put: Put, reader: Reader) -> None:
+    messages = [a_message(f"m{n}") for n in range(5)]
+    put(
+        [
+            a_record(str(n), input_digests=b"".join(m.digest for m in messages[: n + 1]), messages=(messages[n],))
+            for n in range(5)
+        ]
+    )
+    session = reader.session("s1")
+    assert session is not None
+    page = reader.turns(session, limit=2)
+    assert page.next is not None
+    following = reader.turns(session, limit=2, after=turn_after(turn_word(page.next)))
+    assert [turn.exchange.id for turn in following.turns] == ["2", "3"]
+    assert [turn.new_from for turn in following.turns] == [2, 3]
+
+
+def test_a_message_that_is_gone_leaves_a_gap(put: Put, reader: Reader) -> None:
+    put([a_record("a", input_digests=b"n" * _DIGEST, messages=())])
+    turn = reader.turn("a")
+    assert turn is not None
+    assert turn.inputs == [None]
+
+
+def test_the_latest_content_of_a_message_wins(put: Put, reader: Reader) -> None:
+    full = a_message("secret")
+    put([a_record("a", input_digests=full.digest, messages=(full,))])
+    put([a_record("b", messages=(type(full)(full.digest, "user", b'{"role":"user"}'),))])
+    turn = reader.turn("a")
+    assert turn is not None
+    assert turn.inputs[0] is not None
+    assert turn.inputs[0].json == b'{"role":"user"}'
+
+
+def test_a_tail_reads_on_from_where_it_was(put: Put, reader: Reader) -> None:
+    assert reader.newest() == 0
+    put([a_record("a")])
+    newest = reader.newest()
+    put([a_record("b")])
+    assert [row.id for row in reader.since(newest)] == ["b"]
+    assert reader.counts().exchanges == 2
+
+
+@pytest.mark.parametrize("word", ["", "x", "!!!", "MQ", "MS4yLjM", "LTEuMg", "MS54", "A" * 200, "é"])
+def test_a_cursor_nobody_gave_out_is_refused(word: str) -> None:
+    with pytest.raises(BadCursorError, match="`next` of the previous page"):
+        SessionCursor.of(word)
