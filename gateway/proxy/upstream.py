@@ -190,7 +190,6 @@ class UpstreamConnection(asyncio.Protocol):
         if self._listener is None:
             self._surplus = True
         self._head = ResponseHead()
-        self._head_bytes = 0
         self._until_close = False
 
     def on_status(self, reason: bytes) -> None:

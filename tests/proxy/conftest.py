@@ -1,0 +1,227 @@
+"""A relay between raw sockets: what is sent and what arrives is plain bytes, and nothing understands them."""
+
+import asyncio
+import dataclasses
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+import uvloop
+
+from gateway.model.exchange import Captured, Exchange, Refusal
+from gateway.proxy.handler import Origin, Plan, RequestHead
+from gateway.proxy.headers import NOT_FORWARDED, forwardable
+from gateway.proxy.limits import Limits
+from gateway.proxy.server import ProxyServer
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Upstream:
+    """A raw TCP server; each connection is served by `serve`."""
+
+    port: int = 0
+    connections: int = 0
+    requests: list[bytes] = field(default_factory=list)
+    serve: Serve | None = None
+    closed: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        assert self.serve is not None
+        try:
+            await self.serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self.closed.put_nowait("gone")
+        except asyncio.CancelledError:
+            pass  # the test is over
+        finally:
+            writer.close()
+
+    def answers(self, *answers: bytes) -> None:
+        """Each request on any connection gets the next answer; the connection stays open."""
+        left = list(answers)
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while True:
+                self.requests.append(await read_request(reader))
+                writer.write(left.pop(0) if len(left) > 1 else left[0])
+                await writer.drain()
+
+        self.serve = serve
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    """One request, head and body as they came."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    lower = head.lower()
+    if b"content-length:" in lower:
+        length = int(lower.split(b"content-length:")[1].split(b"\r\n")[0])
+        return head + await reader.readexactly(length)
+    if b"transfer-encoding: chunked" in lower:
+        return head + await reader.readuntil(b"0\r\n\r\n")
+    return head
+
+
+class RecordingHandler:
+    """The least a handler can be: everything goes to one origin, everything that ended is remembered."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.ended: asyncio.Queue[Exchange] = asyncio.Queue()
+        self.all: list[Exchange] = []
+        self.on_ready: Callable[[Exchange], Awaitable[None] | None] = lambda exchange: None
+        self.capture = 1 << 20
+
+    def open(self, head: RequestHead) -> Plan:
+        if head.target == b"/":
+            return Plan(None, answer=200)
+        exchange = self._exchange(head)
+        if head.target == b"/refused":
+            return Plan(exchange, refusal=Refusal(404, "unknown_route", "no such route"))
+        forward = [
+            (name, self.origin.authority) if name.lower() == b"host" else (name, value)
+            for name, value in forwardable(head.headers, NOT_FORWARDED, head.header_map.get(b"connection"))
+        ]
+        return Plan(exchange, self.origin, head.target, forward=forward)
+
+    def _exchange(self, head: RequestHead) -> Exchange:
+        return Exchange(
+            "x1",
+            0,
+            head.method,
+            head.target.decode("latin-1"),
+            head.headers,
+            Captured(self.capture),
+            bytes(16),
+            bytes(8),
+            provider="fake",
+            opened_ns=head.opened_ns,
+        )
+
+    def ready(self, exchange: Exchange) -> Awaitable[None] | None:
+        return self.on_ready(exchange)
+
+    def response_headers(self, exchange: Exchange) -> bytes:
+        return b"x-own: 1\r\n"
+
+    def refusal_body(self, exchange: Exchange | None, refusal: Refusal) -> bytes:
+        return b'{"error":"%b"}' % refusal.code.encode()
+
+    def malformed(self, head: RequestHead | None, refusal: Refusal) -> Exchange | None:
+        return self._exchange(head or RequestHead("_OTHER", b"/", [], {}, 1, ""))
+
+    def end(self, exchange: Exchange) -> None:
+        self.all.append(exchange)
+        self.ended.put_nowait(exchange)
+
+
+class Wire:
+    """A client's raw socket."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def until(self, mark: bytes) -> bytes:
+        async with asyncio.timeout(5):
+            return await self.reader.readuntil(mark)
+
+    async def exactly(self, count: int) -> bytes:
+        async with asyncio.timeout(5):
+            return await self.reader.readexactly(count)
+
+    async def rest(self) -> bytes:
+        """Until the gateway closes."""
+        async with asyncio.timeout(5):
+            return await self.reader.read()
+
+    async def answer(self) -> tuple[bytes, bytes]:
+        """Head and body of one answer with a length or in chunks (left in chunks)."""
+        head = await self.until(b"\r\n\r\n")
+        lower = head.lower()
+        if b"content-length:" in lower:
+            return head, await self.exactly(int(lower.split(b"content-length:")[1].split(b"\r\n")[0]))
+        if b"chunked" in lower:
+            return head, await self.until(b"0\r\n\r\n")
+        return head, b""
+
+    def close(self) -> None:
+        self.writer.close()
+
+    def abort(self) -> None:
+        self.writer.transport.abort()
+
+
+@dataclass
+class Bench:
+    """Gateway, upstream and the way to talk to them."""
+
+    upstream: Upstream
+    handler: RecordingHandler
+    server: ProxyServer
+    port: int
+    wires: list[Wire] = field(default_factory=list)
+
+    async def connect(self) -> Wire:
+        wire = Wire(*await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 24))
+        self.wires.append(wire)
+        return wire
+
+    async def ended(self) -> Exchange:
+        async with asyncio.timeout(5):
+            return await self.handler.ended.get()
+
+
+MakeBench = Callable[..., Awaitable[Bench]]
+
+
+def listening() -> socket.socket:
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen(128)
+    sock.setblocking(False)
+    return sock
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The relay runs on uvloop, and on asyncio's own loop where that is missing: both must behave alike."""
+    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture
+async def make_bench() -> AsyncIterator[MakeBench]:
+    made: list[tuple[Bench, asyncio.Server]] = []
+
+    async def make(**changes: object) -> Bench:
+        upstream = Upstream()
+        listener = await asyncio.start_server(upstream.handle, "127.0.0.1", 0, limit=1 << 24)
+        upstream.port = listener.sockets[0].getsockname()[1]
+        upstream.answers(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        limits = dataclasses.replace(Limits(), **changes)  # type: ignore[arg-type]  # tests name fields of Limits
+        handler = RecordingHandler(Origin("127.0.0.1", upstream.port))
+        handler.capture = limits.capture
+        server = ProxyServer(handler, limits)
+        sock = listening()
+        await server.listen(sock)
+        bench = Bench(upstream, handler, server, sock.getsockname()[1])
+        made.append((bench, listener))
+        return bench
+
+    yield make
+    for bench, listener in made:
+        for wire in bench.wires:
+            wire.abort()
+        await bench.server.drain(0.5)
+        listener.close()
+
+
+@pytest.fixture
+async def bench(make_bench: MakeBench) -> Bench:
+    return await make_bench()
