@@ -1,0 +1,108 @@
+"""From a request to its answer: which API, which behaviour, which error. Pure: no clock, no chance, no I/O."""
+
+import msgspec
+
+from gateway.demo.anthropic_messages import AnthropicMessages
+from gateway.demo.behaviour import Behaviour, behaviour_of, model_names
+from gateway.demo.conversation import Ask, reply_to
+from gateway.demo.delivery import Answer
+from gateway.demo.dialect import BadRequestError, Dialect, Headers, Problem
+from gateway.demo.openai_chat import CREATED, OpenAIChat
+
+_OPENAI = OpenAIChat()
+_ANTHROPIC = AnthropicMessages()
+_DIALECTS: dict[str, Dialect] = {"/v1/chat/completions": _OPENAI, "/v1/messages": _ANTHROPIC}
+_COUNT = "/v1/messages/count_tokens"
+_PLAIN = Behaviour()
+_JSON = "application/json"
+_RETRY: Headers = (("retry-after-ms", "1"), ("retry-after", "1"))
+"""On every error that SDKs retry, so that neither a demo nor a test waits long."""
+_HTML = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Sign in to the network</h1></body></html>"
+
+
+def answer_to(method: str, target: str, body: bytes, tried: int, seed: str) -> tuple[Answer, Behaviour]:
+    """`tried` is how often the client tried this very call before; `seed` the hash that ids are made of."""
+    path = target.partition("?")[0]
+    if path in ("", "/") and method in ("GET", "HEAD"):
+        return Answer(200, "text/plain", [b"The built-in model of spangate.\n"]), _PLAIN
+    if path == "/v1/models" and method == "GET":
+        return Answer(200, _JSON, [_models()], _OPENAI.headers(seed)), _PLAIN
+    dialect: Dialect = _ANTHROPIC if path == _COUNT else _DIALECTS.get(path, _OPENAI)
+    if path != _COUNT and path not in _DIALECTS:
+        return _error(dialect, Problem(404, f"Unknown request URL: {method} {path}.", code="unknown_url"), seed), _PLAIN
+    if method != "POST":
+        problem = Problem(405, f"Not allowed to {method} on {path}.", "invalid_request_error", "method_not_supported")
+        return _error(dialect, problem, seed), _PLAIN
+    try:
+        ask = dialect.read(body, seed)
+    except BadRequestError as error:
+        return _error(dialect, Problem(400, str(error)), seed), _PLAIN
+    if path == _COUNT:
+        return Answer(200, _JSON, [_ANTHROPIC.count(ask)], _ANTHROPIC.headers(seed)), _PLAIN
+    try:
+        behaviour = behaviour_of(ask.model)
+    except LookupError:
+        message = f"The model `{ask.model}` does not exist or you do not have access to it."
+        return _error(dialect, Problem(404, message, param="model"), seed), _PLAIN
+    return _answer(dialect, ask, behaviour, tried), behaviour
+
+
+def _answer(dialect: Dialect, ask: Ask, behaviour: Behaviour, tried: int) -> Answer:
+    if status := _error_status(ask, behaviour, tried):
+        problem = Problem(status, f"The built-in model answers {status}, as the model's name asks for.")
+        return _error(dialect, problem, ask.seed)
+    if behaviour.html:
+        return Answer(200, "text/html; charset=utf-8", [_HTML])
+    reply = reply_to(ask, behaviour)
+    headers = dialect.headers(ask.seed)
+    if not ask.stream:
+        return Answer(200, _JSON, [dialect.answer(ask, reply, behaviour.usage)], headers)
+    problem = Problem(529, "The built-in model breaks off, as its name asks for.", "overloaded_error")
+    return Answer(
+        200,
+        "text/event-stream; charset=utf-8",
+        dialect.events(ask, reply, behaviour.usage),
+        (*headers, ("cache-control", "no-cache")),
+        streamed=True,
+        error_event=dialect.error_event(problem, ask.seed),
+    )
+
+
+def _error_status(ask: Ask, behaviour: Behaviour, tried: int) -> int:
+    """0 where there is none."""
+    if behaviour.flaky and tried == 0:
+        return 429
+    if behaviour.fault == "error_midway" and not ask.stream:
+        return 500
+    return behaviour.error
+
+
+def _error(dialect: Dialect, problem: Problem, seed: str) -> Answer:
+    retried = problem.status in (408, 409, 429) or problem.status >= 500
+    headers = dialect.headers(seed) + (_RETRY if retried else ())
+    return Answer(problem.status, _JSON, [dialect.error(problem, seed)], headers)
+
+
+def _models() -> bytes:
+    """One list that both SDKs read: OpenAI's fields and Anthropic's beside each other."""
+    models = [
+        {
+            "id": name,
+            "object": "model",
+            "created": CREATED,
+            "owned_by": "spangate",
+            "type": "model",
+            "display_name": name,
+            "created_at": "2026-01-01T00:00:00Z",
+            "lifecycle": "active",
+        }
+        for name in model_names()
+    ]
+    page = {
+        "object": "list",
+        "data": models,
+        "has_more": False,
+        "first_id": models[0]["id"],
+        "last_id": models[-1]["id"],
+    }
+    return msgspec.json.encode(page)
