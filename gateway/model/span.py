@@ -46,3 +46,5 @@ class Span:
     events: list[SpanEvent] = field(default_factory=list)
     contents: list[Content] = field(default_factory=list)
     """Messages and the like, last, so that a limit cuts content."""
+    encoded: bytes | None = None
+    """Everything but the contents as OTLP bytes, once an exporter needed it. Who changes the span later clears it."""

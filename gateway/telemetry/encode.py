@@ -1,0 +1,104 @@
+"""Spans as OTLP protobuf bytes. No I/O; nothing here decides what may leave.
+
+Fields of a protobuf message may stand in any order and messages concatenate: a span is `encode(span)`, made once, plus
+what each exporter may have of its content, and a request is a resource plus spans that are bytes already.
+Field numbers: opentelemetry-proto, trace/v1/trace.proto.
+"""
+
+from collections.abc import Sequence
+from struct import Struct
+
+from google.protobuf.internal import api_implementation  # type: ignore[import-untyped]  # ships no types
+
+from gateway.model.span import Attributes, Span, SpanEvent
+from gateway.telemetry.capture import Capture
+from gateway.telemetry.wire import key_values, text_head, utf8, varint
+
+_ATTRIBUTES = b"\x4a"  # Span.attributes (9)
+# Span.kind (6), .start_time_unix_nano (7), .end_time_unix_nano (8), .flags (16, whose tag has two bytes)
+_fixed = Struct("<BBBQBQHI").pack
+_event_time = Struct("<BQ").pack  # Event.time_unix_nano (1)
+_UINT64, _UINT32 = (1 << 64) - 1, (1 << 32) - 1
+
+
+def encode(span: Span) -> bytes:
+    """Everything but the contents, kept in `span.encoded` for the next exporter."""
+    if span.encoded is None:
+        span.encoded = _encode(span)
+    return span.encoded
+
+
+def content_attributes(span: Span, capture: Capture) -> bytes:
+    """The span's contents as further attributes, as far as `capture` lets them; append it to `encode(span)`."""
+    if capture.messages == "none" or not span.contents:
+        return b""
+    pieces: list[bytes] = []
+    for content in span.contents:
+        items = capture.items(content)
+        if items:
+            array = b",".join(items)
+            pieces += (text_head(_ATTRIBUTES, content.key, len(array) + 2), b"[", array, b"]")
+    return b"".join(pieces)
+
+
+def splice(resource: bytes, spans: Sequence[bytes]) -> bytes:
+    """An ExportTraceServiceRequest of encoded spans; `resource` comes from `encode_resource`."""
+    pieces: list[bytes] = []
+    for span in spans:
+        pieces += (b"\x12", varint(len(span)), span)  # ScopeSpans.spans (2)
+    scope = b"\x0a\x0a\x0a\x08spangate"  # ScopeSpans.scope (1) with InstrumentationScope.name (1)
+    scope_size = len(scope) + sum(map(len, pieces))
+    scope_spans = b"\x12" + varint(scope_size) + scope  # ResourceSpans.scope_spans (2)
+    size = len(resource) + len(scope_spans) - len(scope) + scope_size
+    return b"".join([b"\x0a", varint(size), resource, scope_spans, *pieces])
+
+
+def encode_resource(attributes: Attributes) -> bytes:
+    """ResourceSpans.resource (1) with its attributes (1)."""
+    data = b"".join(key_values(b"\x0a", attributes))
+    return b"\x0a" + varint(len(data)) + data
+
+
+def upb_in_use() -> bool:
+    """Whether protobuf runs on its C core; the pure-Python one is 50 times slower and deserves a warning at start."""
+    return str(api_implementation.Type()) == "upb"
+
+
+def _encode(span: Span) -> bytes:
+    name = utf8(span.name)
+    pieces = [
+        b"\x0a" + varint(len(span.trace_id)),
+        span.trace_id,
+        b"\x12" + varint(len(span.span_id)),
+        span.span_id,
+        b"\x2a" + varint(len(name)),
+        name,
+        _fixed(
+            0x30, span.kind, 0x39, span.start_ns & _UINT64, 0x41, span.end_ns & _UINT64, 0x0185, span.flags & _UINT32
+        ),
+    ]
+    if span.parent_span_id:
+        pieces += (b"\x22" + varint(len(span.parent_span_id)), span.parent_span_id)
+    if span.trace_state:
+        state = utf8(span.trace_state)
+        pieces += (b"\x1a" + varint(len(state)), state)
+    if span.status or span.status_message:
+        status = _status(span)
+        pieces += (b"\x7a" + varint(len(status)), status)
+    pieces += key_values(_ATTRIBUTES, span.attributes)
+    pieces += map(_event, span.events)
+    return b"".join(pieces)
+
+
+def _status(span: Span) -> bytes:
+    """Status.message (2) and .code (3)."""
+    message = utf8(span.status_message)
+    return b"\x12" + varint(len(message)) + message + b"\x18" + varint(span.status)
+
+
+def _event(event: SpanEvent) -> bytes:
+    """Span.events (11): time (1), name (2), attributes (3)."""
+    name = utf8(event.name)
+    head = _event_time(0x09, event.time_ns & _UINT64) + b"\x12" + varint(len(name)) + name
+    data = head + b"".join(key_values(b"\x1a", event.attributes))
+    return b"\x5a" + varint(len(data)) + data

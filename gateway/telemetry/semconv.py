@@ -1,0 +1,159 @@
+"""Every attribute name, once. Constants only.
+
+Sources: [genai] open-telemetry/semantic-conventions-genai, docs/gen-ai/client-inference.md and events.yaml; [openai]
+its OpenAI refinement; [core] open-telemetry/semantic-conventions (session, user, server, http, url, error, service);
+[v1.41] the last core release that held GenAI names; [ours] our own, as the contract lists them.
+"""
+
+from typing import Final
+
+# [genai] Identity
+GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
+GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
+GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
+GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
+
+# [genai] Usage. Input includes what the cache read and wrote; a number that was not said is left out, never 0.
+GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
+GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+# [v1.41] What `cache_write` was called: Phoenix 20.26 reads only this one.
+GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
+
+# [genai] Outcome
+GEN_AI_RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+
+# [genai] Request settings
+GEN_AI_REQUEST_STREAM: Final = "gen_ai.request.stream"
+GEN_AI_REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+GEN_AI_REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+GEN_AI_REQUEST_FREQUENCY_PENALTY: Final = "gen_ai.request.frequency_penalty"
+GEN_AI_REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
+GEN_AI_REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+GEN_AI_REQUEST_SEED: Final = "gen_ai.request.seed"
+GEN_AI_REQUEST_TOP_K: Final = "gen_ai.request.top_k"
+GEN_AI_REQUEST_CHOICE_COUNT: Final = "gen_ai.request.choice.count"
+GEN_AI_EMBEDDINGS_DIMENSION_COUNT: Final = "gen_ai.embeddings.dimension.count"
+# [openai]
+OPENAI_API_TYPE: Final = "openai.api.type"
+
+# [genai] Content, opt-in
+GEN_AI_SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+GEN_AI_INPUT_MESSAGES: Final = "gen_ai.input.messages"
+GEN_AI_OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+GEN_AI_TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
+
+# [genai] The evaluation event
+EVENT_GEN_AI_EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
+GEN_AI_EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+GEN_AI_EVALUATION_SCORE_LABEL: Final = "gen_ai.evaluation.score.label"
+GEN_AI_EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
+
+# [core]
+SESSION_ID: Final = "session.id"
+SESSION_PREVIOUS_ID: Final = "session.previous_id"
+USER_ID: Final = "user.id"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+HTTP_REQUEST_METHOD: Final = "http.request.method"
+HTTP_REQUEST_METHOD_ORIGINAL: Final = "http.request.method_original"
+HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
+URL_PATH: Final = "url.path"
+ERROR_TYPE: Final = "error.type"
+
+# [core] Resource
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
+
+# [ours]
+SPANGATE_SESSION_SOURCE: Final = "spangate.session.source"
+SPANGATE_SESSION_CONFIDENCE: Final = "spangate.session.confidence"
+SPANGATE_SESSION_SEQUENCE: Final = "spangate.session.sequence"
+SPANGATE_SESSION_HEADER: Final = "spangate.session.header"
+SPANGATE_EXCHANGE_ID: Final = "spangate.exchange.id"
+SPANGATE_EXCHANGE_PARENT_ID: Final = "spangate.exchange.parent_id"
+SPANGATE_EVENT_TYPE: Final = "spangate.event.type"
+SPANGATE_PARTICIPANT_FROM: Final = "spangate.participant.from"
+SPANGATE_PARTICIPANT_TO: Final = "spangate.participant.to"
+SPANGATE_STATUS: Final = "spangate.status"
+SPANGATE_OUTCOME: Final = "spangate.outcome"
+SPANGATE_ASSESSMENTS: Final = "spangate.assessments"
+SPANGATE_USAGE_STATE: Final = "spangate.usage.state"
+SPANGATE_END: Final = "spangate.end"
+SPANGATE_CAPTURE: Final = "spangate.capture"
+SPANGATE_OVERHEAD_MS: Final = "spangate.overhead_ms"
+SPANGATE_RESPONSE_FINISH_REASONS_RAW: Final = "spangate.response.finish_reasons_raw"
+
+# [ours] On the evaluation event
+SPANGATE_ROLE: Final = "spangate.role"
+SPANGATE_DIRECTION: Final = "spangate.direction"
+SPANGATE_RISK: Final = "spangate.risk"
+SPANGATE_CONFIDENCE: Final = "spangate.confidence"
+SPANGATE_TOOK_MS: Final = "spangate.took_ms"
+SPANGATE_STATE: Final = "spangate.state"
+
+# [genai] Types that a client's JSON does not settle: `"temperature": 1` is still a double, `"max_tokens": 1e3` an int.
+DOUBLES: Final = frozenset(
+    {
+        GEN_AI_REQUEST_TEMPERATURE,
+        GEN_AI_REQUEST_TOP_P,
+        GEN_AI_REQUEST_FREQUENCY_PENALTY,
+        GEN_AI_REQUEST_PRESENCE_PENALTY,
+    }
+)
+INTS: Final = frozenset(
+    {
+        GEN_AI_REQUEST_MAX_TOKENS,
+        GEN_AI_REQUEST_SEED,
+        GEN_AI_REQUEST_TOP_K,
+        GEN_AI_REQUEST_CHOICE_COUNT,
+        GEN_AI_EMBEDDINGS_DIMENSION_COUNT,
+    }
+)
+
+# Not a fact of the convention but of traffic: these have few different values, so their bytes are worth remembering.
+REPEATING: Final = frozenset(
+    {
+        GEN_AI_OPERATION_NAME,
+        GEN_AI_PROVIDER_NAME,
+        GEN_AI_REQUEST_MODEL,
+        GEN_AI_RESPONSE_MODEL,
+        GEN_AI_RESPONSE_FINISH_REASONS,
+        GEN_AI_REQUEST_STREAM,
+        GEN_AI_REQUEST_TEMPERATURE,
+        GEN_AI_REQUEST_MAX_TOKENS,
+        GEN_AI_EVALUATION_NAME,
+        GEN_AI_EVALUATION_SCORE_LABEL,
+        OPENAI_API_TYPE,
+        SERVER_ADDRESS,
+        SERVER_PORT,
+        HTTP_REQUEST_METHOD,
+        HTTP_RESPONSE_STATUS_CODE,
+        URL_PATH,
+        ERROR_TYPE,
+        SPANGATE_SESSION_SOURCE,
+        SPANGATE_SESSION_CONFIDENCE,
+        SPANGATE_SESSION_SEQUENCE,
+        SPANGATE_SESSION_HEADER,
+        SPANGATE_EVENT_TYPE,
+        SPANGATE_PARTICIPANT_FROM,
+        SPANGATE_PARTICIPANT_TO,
+        SPANGATE_STATUS,
+        SPANGATE_OUTCOME,
+        SPANGATE_ASSESSMENTS,
+        SPANGATE_USAGE_STATE,
+        SPANGATE_END,
+        SPANGATE_CAPTURE,
+        SPANGATE_ROLE,
+        SPANGATE_DIRECTION,
+        SPANGATE_RISK,
+        SPANGATE_CONFIDENCE,
+        SPANGATE_STATE,
+    }
+)
