@@ -1,7 +1,7 @@
 """OTLP key-values in protobuf's wire format, written by hand. No I/O; knows nothing of spans.
 
-Attributes are most of a span's encoding. Building protobuf objects for them, or writing each anew, costs about 1.6 times what it takes
-to remember those that hardly vary (operation, provider, model, outcome …) as whole encoded fields.
+Attributes are most of a span's encoding. Those that hardly vary (operation, provider, model, outcome …) are remembered
+as whole encoded fields; building protobuf objects, or writing each anew, takes about 1.6 times as long.
 Field numbers: opentelemetry-proto, common/v1/common.proto.
 """
 
