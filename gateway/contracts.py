@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gateway.model.exchange import Exchange, Refusal
 from gateway.model.message import Entry, Message, RequestReading, ResponseReading
-from gateway.model.session import SessionRef
+from gateway.model.session import Claim, SessionRef
 from gateway.model.span import Span
 
 
@@ -21,6 +21,9 @@ class KnownMessages(Protocol):
 
         Raises what `read` raises (ValueError for JSON that is not a message).
         """
+
+    def blob(self, raw: bytes, read: Callable[[bytes], bytes]) -> bytes:
+        """The same for what is not a message but repeated like one: tool definitions."""
 
 
 class ResponseReader(Protocol):
@@ -93,19 +96,18 @@ class Exporter(Protocol):
 
 
 class SessionState(Protocol):
-    """Where sessions live between exchanges. Atomic a call."""
+    """Where sessions live between exchanges. Atomic a call, one round trip a call."""
 
-    def join(
-        self, workspace: str, session_id: str, now_ns: int, window_key: str | None, header_allowed: bool
-    ) -> SessionRef:
-        """The next place in this session, made if it is new; remembers it as the window key's latest prompt."""
+    def join(self, claim: Claim, now_ns: int) -> SessionRef | None:
+        """The next place in the claimed session, made if it is new; remembers it as the window key's latest input.
 
-    def within_window(self, window_key: str, now_ns: int, window_ns: int) -> str | None:
-        """The session of the same user's previous prompt if that was at most `window_ns` ago."""
+        None: the session is closed, and the claim does not reopen it.
+        """
 
     def extend(
         self, workspace: str, session_id: str, exchange_id: str, digests: Sequence[bytes]
     ) -> tuple[str | None, int]:
-        """Remember this exchange as the session's latest; returns (parent exchange id, index of its first new message)."""
+        """Remember the session's latest exchange; returns (the previous one, index of the first message it had not)."""
 
-    def end(self, workspace: str, session_id: str) -> None: ...
+    def end(self, workspace: str, session_id: str) -> None:
+        """Close a session now."""

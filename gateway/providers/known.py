@@ -1,7 +1,7 @@
 """Messages that were read before, by their raw bytes. Bounded in bytes, least recently used first out. No I/O.
 
-Keyed by the bytes themselves, not by a hash of them: looking up costs one SipHash and one comparison, and nobody can
-make a harmful message be taken for a harmless one by finding a collision.
+Keyed by the reader and the bytes themselves, not by a hash of them: looking up costs one SipHash and one comparison,
+and nobody can make a harmful message be taken for a harmless one, by a collision or by sending it to another API first.
 """
 
 from collections import OrderedDict
@@ -13,6 +13,8 @@ import msgspec
 from gateway.model.message import (
     Entry,
     Message,
+    Other,
+    Part,
     Reasoning,
     ServerToolCall,
     ServerToolCallResponse,
@@ -22,29 +24,41 @@ from gateway.model.message import (
 )
 
 _to_json = msgspec.json.Encoder().encode
+_Key = tuple[object, bytes]
 
 
 def entry_of(message: Message) -> Entry:
-    """The entry of a message, digest and readable texts worked out."""
+    """The entry of a message, digest and readable texts worked out.
+
+    Two entries have the same digest exactly if their neutral JSON is the same. An answer's entry has a finish reason in
+    its JSON and the same answer repeated in the next request has none: apart from that the JSON of both is kept equal.
+    """
     json = _to_json(message)
     return Entry(blake2b(json, digest_size=16).digest(), message.role, json, texts_of(message))
 
 
 def texts_of(message: Message) -> tuple[str, ...]:
     """One string for each part that a detector can read, in order."""
-    texts: list[str] = []
-    for part in message.parts:
-        if isinstance(part, Text | Reasoning):
-            texts.append(part.content)
-        elif isinstance(part, ToolCall):
-            texts.append(_as_text(part.arguments))
-        elif isinstance(part, ToolCallResponse):
-            texts.append(_as_text(part.response))
-        elif isinstance(part, ServerToolCall):
-            texts.append(_as_text(part.server_tool_call))
-        elif isinstance(part, ServerToolCallResponse):
-            texts.append(_as_text(part.server_tool_call_response))
-    return tuple(texts)
+    return tuple([text for part in message.parts if (text := readable(part)) is not None])
+
+
+def readable(part: Part) -> str | None:
+    """What a detector reads of a part: its text, else the JSON of its content; None where there is nothing to read."""
+    match part:
+        case Text(content=content) | Reasoning(content=content):
+            return content
+        case ToolCall(arguments=value):
+            return _as_text(value)
+        case ToolCallResponse(response=value):
+            return _as_text(value)
+        case ServerToolCall(server_tool_call=value):
+            return _as_text(value)
+        case ServerToolCallResponse(server_tool_call_response=value):
+            return _as_text(value)
+        # A kind of part this version does not know may well carry text: not interpreted is not unseen.
+        case Other(content=value) if value is not None:
+            return _as_text(value)
+    return None
 
 
 def _as_text(value: object) -> str:
@@ -59,19 +73,45 @@ class KnownMessageCache:
         self.bytes = 0
         self.hits = 0
         self.misses = 0
-        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self.dropped = 0
+        """Entries pushed out by newer ones, and those too large to be kept at all."""
+        self._kept: OrderedDict[_Key, Entry | bytes] = OrderedDict()
 
     def entry(self, raw: bytes, read: Callable[[bytes], Message]) -> Entry:
-        found = self._entries.get(raw)
-        if found is not None:
-            self.hits += 1
-            self._entries.move_to_end(raw)
+        key = (read, raw)
+        found = self._recall(key)
+        if isinstance(found, Entry):
             return found
-        self.misses += 1
         made = entry_of(read(raw))
-        self._entries[raw] = made
-        self.bytes += len(raw) + made.size
-        while self.bytes > self.limit_bytes and len(self._entries) > 1:
-            old_raw, old = self._entries.popitem(last=False)
-            self.bytes -= len(old_raw) + old.size
+        self._keep(key, made, len(raw) + made.size)
         return made
+
+    def blob(self, raw: bytes, read: Callable[[bytes], bytes]) -> bytes:
+        key = (read, raw)
+        found = self._recall(key)
+        if isinstance(found, bytes):
+            return found
+        made = read(raw)
+        self._keep(key, made, len(raw) + len(made))
+        return made
+
+    def _recall(self, key: _Key) -> Entry | bytes | None:
+        found = self._kept.get(key)
+        if found is None:
+            self.misses += 1
+            return None
+        self.hits += 1
+        self._kept.move_to_end(key)
+        return found
+
+    def _keep(self, key: _Key, made: Entry | bytes, size: int) -> None:
+        # One giant must not push everyone else's history out.
+        if size > self.limit_bytes // 4:
+            self.dropped += 1
+            return
+        self._kept[key] = made
+        self.bytes += size
+        while self.bytes > self.limit_bytes:
+            (_, old_raw), old = self._kept.popitem(last=False)
+            self.bytes -= len(old_raw) + (old.size if isinstance(old, Entry) else len(old))
+            self.dropped += 1

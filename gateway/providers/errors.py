@@ -1,0 +1,18 @@
+"""The error type inside an API's error object. Never the message: it may quote the conversation."""
+
+import re
+
+_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_OTHER = "_OTHER"
+"""The conventions' `error.type` where nothing of low cardinality is known."""
+
+
+def error_type_of(error: object) -> str:
+    """The type of an `error` field's value, else its code; `_OTHER` where neither is a plain word."""
+    if isinstance(error, dict):
+        for field in ("type", "code", "status"):
+            value = error.get(field)
+            word = str(value) if type(value) is int else value
+            if isinstance(word, str) and _WORD.fullmatch(word):
+                return word
+    return _OTHER

@@ -1,0 +1,145 @@
+"""What reading a request has in common over APIs: repair, known history, tool definitions, raw text as last resort."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from gateway.contracts import KnownMessages
+from gateway.model.message import Entry, Message, RequestReading
+from gateway.providers.lenient import raw_entry, repaired
+
+_T = TypeVar("_T")
+NO_RAW = msgspec.Raw(b"")
+"""The default of a raw field that is not there."""
+
+
+class _Head(msgspec.Struct):
+    model: Any = None
+    stream: Any = None
+
+
+class _Kind(msgspec.Struct):
+    type: Any = None
+
+
+class _Function(msgspec.Struct):
+    name: Any = None
+    description: Any = None
+    parameters: msgspec.Raw = NO_RAW
+
+
+class _Tool(msgspec.Struct):
+    """OpenAI nests a function, Anthropic has its fields at the top."""
+
+    type: Any = None
+    name: Any = None
+    description: Any = None
+    parameters: msgspec.Raw = NO_RAW
+    input_schema: msgspec.Raw = NO_RAW
+    function: _Function | None = None
+    custom: _Function | None = None
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+_decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_tool = msgspec.json.Decoder(_Tool).decode
+_decode_any = msgspec.json.Decoder().decode
+_to_json = msgspec.json.Encoder().encode
+
+
+def with_repair(decode: Callable[[bytes], _T], body: bytes) -> _T | None:
+    """The decoded body, repaired if need be; None where it cannot be understood."""
+    try:
+        return decode(body)
+    except (ValueError, RecursionError):
+        try:
+            return decode(repaired(body))
+        except (ValueError, RecursionError):
+            return None
+
+
+def unreadable_request(body: bytes) -> RequestReading:
+    """Unreadable is not empty: agents see the raw text. Model and stream are taken if at least they can be read."""
+    reading = RequestReading()
+    reading.state = "unreadable"
+    if body:
+        reading.messages.append(raw_entry(body, "user"))
+    head = with_repair(_decode_head, body)
+    if head is not None:
+        reading.model = head.model if isinstance(head.model, str) else ""
+        reading.stream = head.stream is True
+    return reading
+
+
+def entries(
+    reading: RequestReading,
+    into: list[Entry],
+    raws: list[msgspec.Raw],
+    read: Callable[[bytes], Message],
+    known: KnownMessages,
+) -> None:
+    """Adds an entry for each message; one that cannot be understood is raw text and marks the reading."""
+    entry = known.entry
+    try:
+        into += [entry(bytes(raw), read) for raw in raws]
+    except (ValueError, RecursionError):
+        into += [_entry(reading, bytes(raw), read, known) for raw in raws]
+
+
+def _entry(reading: RequestReading, raw: bytes, read: Callable[[bytes], Message], known: KnownMessages) -> Entry:
+    try:
+        return known.entry(raw, read)
+    except (ValueError, RecursionError):
+        try:
+            return known.entry(repaired(raw), read)
+        except (ValueError, RecursionError):
+            reading.state = "unreadable"
+            return raw_entry(raw, "user")
+
+
+def kind_of(raw: msgspec.Raw) -> str:
+    """The `type` of an object, "" where it has none."""
+    kind = with_repair(_decode_kind, bytes(raw))
+    return kind.type if kind is not None and isinstance(kind.type, str) else ""
+
+
+def tools_of(raw: msgspec.Raw, known: KnownMessages) -> bytes | None:
+    """`gen_ai.tool.definitions`; None where there are none or they are no list."""
+    if raw is NO_RAW:
+        return None
+    return with_repair(lambda data: known.blob(data, _tools), bytes(raw))
+
+
+def _tools(raw: bytes) -> bytes:
+    return _to_json([_tool(bytes(tool)) for tool in _decode_raws(raw)])
+
+
+def _tool(raw: bytes) -> dict[str, Any]:
+    """A function's name, description and schema as they came; of the provider's own tools only type and name."""
+    try:
+        tool = _decode_tool(raw)
+    except msgspec.ValidationError:
+        return {"type": "unknown"}
+    function = tool.function
+    if function is not None:
+        return _definition("function", function.name, function.description, function.parameters)
+    if tool.custom is not None:
+        return _definition("custom", tool.custom.name, tool.custom.description, NO_RAW)
+    schema = tool.parameters if tool.input_schema is NO_RAW else tool.input_schema
+    kind = tool.type if isinstance(tool.type, str) and tool.type != "custom" else "function"
+    return _definition(kind, tool.name, tool.description, schema)
+
+
+def _definition(kind: str, name: Any, description: Any, schema: msgspec.Raw) -> dict[str, Any]:
+    definition: dict[str, Any] = {"type": kind}
+    if isinstance(name, str):
+        definition["name"] = name
+    if isinstance(description, str):
+        definition["description"] = description
+    if schema is not NO_RAW:
+        # Decoding checks what the raw scan did not: that it is UTF-8 and JSON to the bottom.
+        _decode_any(schema)
+        definition["parameters"] = schema
+    return definition

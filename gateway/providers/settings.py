@@ -1,0 +1,54 @@
+"""Request settings under their semantic-convention names and value types; a wrong type is left out, not guessed.
+
+Names: OpenTelemetry GenAI conventions, client-inference. `gen_ai.request.stream` is the reading's `stream`, not here.
+"""
+
+from math import isfinite
+
+Attributes = list[tuple[str, str | int | float | bool | tuple[str, ...]]]
+
+TEMPERATURE = "gen_ai.request.temperature"
+TOP_P = "gen_ai.request.top_p"
+TOP_K = "gen_ai.request.top_k"
+MAX_TOKENS = "gen_ai.request.max_tokens"
+FREQUENCY_PENALTY = "gen_ai.request.frequency_penalty"
+PRESENCE_PENALTY = "gen_ai.request.presence_penalty"
+SEED = "gen_ai.request.seed"
+STOP_SEQUENCES = "gen_ai.request.stop_sequences"
+CHOICE_COUNT = "gen_ai.request.choice.count"
+REASONING_LEVEL = "gen_ai.request.reasoning.level"
+OUTPUT_TYPE = "gen_ai.output.type"
+
+
+def add_double(attributes: Attributes, name: str, value: object) -> None:
+    """JSON does not tell 1 from 1.0, the convention does."""
+    if type(value) is float or (type(value) is int and abs(value) < 2**63):
+        number = float(value)
+        if isfinite(number):
+            attributes.append((name, number))
+
+
+def add_int(attributes: Attributes, name: str, value: object) -> None:
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is int and abs(value) < 2**63:
+        attributes.append((name, value))
+
+
+def add_text(attributes: Attributes, name: str, value: object) -> None:
+    if isinstance(value, str) and value:
+        attributes.append((name, value))
+
+
+def add_texts(attributes: Attributes, name: str, value: object) -> None:
+    """One string counts as a list of one."""
+    texts = (value,) if isinstance(value, str) else value if isinstance(value, list | tuple) else ()
+    kept = tuple(text for text in texts if isinstance(text, str))
+    if kept:
+        attributes.append((name, kept))
+
+
+def add_hint(hints: dict[str, str], path: str, value: object) -> None:
+    """An id that may name a session, by its path in the body."""
+    if isinstance(value, str) and value:
+        hints[path] = value

@@ -1,0 +1,126 @@
+"""The official SDKs raise their own exceptions for our refusals, before a stream and inside one."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from gateway.model.exchange import Refusal
+from gateway.providers.anthropic_messages import AnthropicMessages
+from gateway.providers.generic import Generic
+from gateway.providers.openai_chat import OpenAIChat
+
+BLOCKED = Refusal(403, "blocked_by_policy", "data-protector: remove the “secret” and try again.")
+ASKED: Any = [{"role": "user", "content": "hi"}]
+
+
+def answering(status: int, body: bytes, content_type: str) -> web.Application:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, body=body, content_type=content_type)
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", answer)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("status", "openai_type", "anthropic_type", "openai_error", "anthropic_error"),
+    [
+        (400, "invalid_request_error", "invalid_request_error", openai.BadRequestError, anthropic.BadRequestError),
+        (
+            401,
+            "authentication_error",
+            "authentication_error",
+            openai.AuthenticationError,
+            anthropic.AuthenticationError,
+        ),
+        (403, "permission_error", "permission_error", openai.PermissionDeniedError, anthropic.PermissionDeniedError),
+        (404, "invalid_request_error", "not_found_error", openai.NotFoundError, anthropic.NotFoundError),
+        (410, "invalid_request_error", "invalid_request_error", openai.APIStatusError, anthropic.APIStatusError),
+        (413, "invalid_request_error", "request_too_large", openai.APIStatusError, anthropic.APIStatusError),
+        (429, "rate_limit_error", "rate_limit_error", openai.RateLimitError, anthropic.RateLimitError),
+        (502, "server_error", "api_error", openai.InternalServerError, anthropic.APIStatusError),
+        (503, "server_error", "overloaded_error", openai.InternalServerError, anthropic.APIStatusError),
+        (504, "server_error", "timeout_error", openai.InternalServerError, anthropic.APIStatusError),
+    ],
+)
+async def test_a_refusal_raises_what_its_status_means(
+    status: int,
+    openai_type: str,
+    anthropic_type: str,
+    openai_error: type[openai.APIStatusError],
+    anthropic_error: type[anthropic.APIStatusError],
+) -> None:
+    refusal = Refusal(status, "our_code", "why")
+    async with (
+        TestServer(answering(status, OpenAIChat().refusal(refusal), "application/json")) as server,
+        openai.AsyncOpenAI(api_key="k", base_url=str(server.make_url("/v1")), max_retries=0) as client,
+    ):
+        with pytest.raises(openai_error) as raised:
+            await client.chat.completions.create(model="m", messages=ASKED)
+    assert (raised.value.code, raised.value.type) == ("our_code", openai_type)
+    async with (
+        TestServer(answering(status, AnthropicMessages().refusal(refusal), "application/json")) as server,
+        anthropic.AsyncAnthropic(api_key="k", base_url=str(server.make_url("/")), max_retries=0) as human,
+    ):
+        with pytest.raises(anthropic_error) as raised_too:
+            await human.messages.create(model="m", max_tokens=1, messages=ASKED)
+    assert raised_too.value.body == {"type": "error", "error": {"type": anthropic_type, "message": "why"}}
+
+
+async def test_a_refusal_in_a_stream_raises_in_openais_sdk() -> None:
+    begun = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[]}\n\n'
+    body = begun + OpenAIChat().stream_refusal(BLOCKED)
+    async with (
+        TestServer(answering(200, body, "text/event-stream")) as server,
+        openai.AsyncOpenAI(api_key="k", base_url=str(server.make_url("/v1")), max_retries=0) as client,
+    ):
+        stream = await client.chat.completions.create(model="m", messages=ASKED, stream=True)
+        with pytest.raises(openai.APIError, match="data-protector") as raised:
+            async for _ in stream:
+                pass
+    assert raised.value.code == "blocked_by_policy"
+
+
+async def test_a_refusal_in_a_stream_raises_in_anthropics_sdk() -> None:
+    begun = b'event: ping\ndata: {"type":"ping"}\n\n'
+    body = begun + AnthropicMessages().stream_refusal(BLOCKED)
+    async with (
+        TestServer(answering(200, body, "text/event-stream")) as server,
+        anthropic.AsyncAnthropic(api_key="k", base_url=str(server.make_url("/")), max_retries=0) as client,
+    ):
+        stream = await client.messages.create(model="m", max_tokens=1, messages=ASKED, stream=True)
+        with pytest.raises(anthropic.APIStatusError, match="data-protector"):
+            async for _ in stream:
+                pass
+
+
+@pytest.mark.parametrize("make", [Generic().refusal, OpenAIChat().refusal])
+def test_our_code_stands_in_the_error(make: Callable[[Refusal], bytes]) -> None:
+    assert json.loads(make(BLOCKED))["error"]["code"] == "blocked_by_policy"
+
+
+@pytest.mark.parametrize(
+    ("provider", "method", "path", "matches"),
+    [
+        (OpenAIChat(), "POST", "/v1/chat/completions", True),
+        (OpenAIChat(), "POST", "/openai/deployments/gpt/chat/completions", True),
+        (OpenAIChat(), "GET", "/v1/chat/completions", False),
+        (OpenAIChat(), "POST", "/v1/chat/completions/id", False),
+        (OpenAIChat(), "POST", "/v1/completions", False),
+        (AnthropicMessages(), "POST", "/v1/messages", True),
+        (AnthropicMessages(), "POST", "/v1/messages/count_tokens", False),
+        (AnthropicMessages(), "POST", "/v1/messages/batches", False),
+        (AnthropicMessages(), "POST", "/v1/threads/t/messages", False),
+        (Generic(), "PUT", "/anything", True),
+    ],
+)
+def test_a_format_knows_its_paths(
+    provider: OpenAIChat | AnthropicMessages | Generic, method: str, path: str, matches: bool
+) -> None:
+    assert provider.matches(method, path) is matches

@@ -1,0 +1,65 @@
+"""The SSE decoder loses no byte and gives the same events wherever the network cuts."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.providers.sse import SseDecoder, SseEvent
+
+ALPHABET = st.sampled_from(
+    [b"\r", b"\n", b"\r\n", b"data: x", b"data:y", b"event: e", b":c", b"\xef\xbb\xbf", b"\xff", b"a"]
+)
+STREAM = st.lists(ALPHABET, max_size=30).map(b"".join)
+
+
+def decoded(*pieces: bytes) -> list[SseEvent]:
+    decoder = SseDecoder()
+    events = [event for piece in pieces for event in decoder.feed(piece)]
+    left = decoder.end()
+    return events if left is None else [*events, left]
+
+
+def spoken(*pieces: bytes) -> list[tuple[str, bytes]]:
+    return [(event.event, event.data) for event in decoded(*pieces) if event.data]
+
+
+@given(stream=STREAM)
+def test_no_byte_is_lost(stream: bytes) -> None:
+    assert b"".join(event.raw for event in decoded(stream)) == stream
+
+
+@given(stream=STREAM, cut=st.lists(st.integers(0, 200), max_size=5))
+def test_any_cut_gives_the_same_events(stream: bytes, cut: list[int]) -> None:
+    ends = [*sorted(min(c, len(stream)) for c in cut), len(stream)]
+    pieces = [stream[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    assert decoded(*pieces) == decoded(stream)
+    assert decoded(*(bytes([byte]) for byte in stream)) == decoded(stream)
+
+
+@pytest.mark.parametrize(
+    ("stream", "events"),
+    [
+        (b"data: a\n\ndata: b\n\n", [("", b"a"), ("", b"b")]),
+        (b"data: a\r\n\r\ndata: b\r\n\r\n", [("", b"a"), ("", b"b")]),
+        (b"data: a\r\rdata: b\r\r", [("", b"a"), ("", b"b")]),
+        (b"data: a\n\r\ndata: b\r\n\n", [("", b"a"), ("", b"b")]),
+        (b"\xef\xbb\xbfdata: a\n\n", [("", b"a")]),
+        (b"data: a\ndata: b\ndata\ndata:c\n\n", [("", b"a\nb\n\nc")]),
+        (b"event: e\ndata: a\nid: 1\nretry: 5\n\n", [("e", b"a")]),
+        (b"data:  two spaces\n\n", [("", b" two spaces")]),
+        (b": comment\n\n:\n\ndata: a\n: between\n\n", [("", b"a")]),
+        (b"\n\n\n\ndata: a\n\n\n\n", [("", b"a")]),
+        (b"data: a\n\ndata: left", [("", b"a"), ("", b"left")]),
+        (b"data: a\n", [("", b"a")]),
+        (b"", []),
+    ],
+)
+def test_events_are_read_by_the_standard(stream: bytes, events: list[tuple[str, bytes]]) -> None:
+    assert spoken(stream) == events
+
+
+def test_an_event_comes_out_as_soon_as_it_is_whole() -> None:
+    decoder = SseDecoder()
+    assert decoder.feed(b"data: a\n") == []
+    assert decoder.feed(b"\nda") == [SseEvent("", b"a", b"data: a\n\n")]
+    assert decoder.end() == SseEvent("", b"", b"da")
