@@ -1,13 +1,13 @@
 """Sample conversations through the gateway, by the real SDKs. Sends nothing anywhere but to the base URL it is given.
 
-The SDKs are no run-time dependency: `make demo` installs the test extras; `run_traffic` says so where they are missing.
+The SDKs are no run-time dependency: `make demo` installs the test extras; where they are missing, a line says so.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -34,36 +34,34 @@ class Conversation:
     """Runs it; returns how it ended, in a few words."""
 
 
-class MissingSDKError(RuntimeError):
-    """The official SDKs are not installed."""
+def run_traffic(base_url: str, out: TextIO) -> None:
+    """Hold every sample conversation through the gateway at `base_url`; prints one line each.
 
-
-async def run_traffic(base_url: str, out: Callable[[str], None]) -> None:
-    """Hold every sample conversation through the gateway at `base_url`; one line each goes to `out`.
-
-    `base_url` is the gateway's, without a provider: `http://127.0.0.1:4000`. Raises MissingSDKError, and what the SDKs
-    raise where the gateway cannot be reached.
+    `base_url` is the gateway's, without a provider: `http://127.0.0.1:4000`. An error that the gateway or the model
+    answers is a conversation's end like any other.
     """
+    asyncio.run(hold_conversations(base_url, lambda line: print(line, file=out, flush=True)))
+
+
+async def hold_conversations(base_url: str, out: Callable[[str], None]) -> None:
+    """The same on a running loop."""
     try:
         import anthropic
         import openai
-    except ImportError as error:
-        raise MissingSDKError("sample traffic needs the openai and anthropic SDKs: make demo installs them") from error
-    async with AsyncExitStack() as stack:
-        clients = Clients(
-            openai=await stack.enter_async_context(
-                openai.AsyncOpenAI(base_url=f"{base_url}/openai/v1", api_key="demo", max_retries=0)
-            ),
-            anthropic=await stack.enter_async_context(
-                anthropic.AsyncAnthropic(base_url=f"{base_url}/anthropic", api_key="demo", max_retries=0)
-            ),
-        )
+    except ImportError:
+        out("No sample conversations: they need the openai and anthropic SDKs, which `make demo` installs.")
+        return
+    openai_client = openai.AsyncOpenAI(base_url=f"{base_url}/openai/v1", api_key="demo", max_retries=0)
+    anthropic_client = anthropic.AsyncAnthropic(base_url=f"{base_url}/anthropic", api_key="demo", max_retries=0)
+    async with openai_client, anthropic_client:
+        clients = Clients(openai_client, anthropic_client)
         for conversation in CONVERSATIONS:
             try:
                 ended = await conversation.hold(clients)
             except (openai.APIStatusError, anthropic.APIStatusError) as error:
-                # An answer all the same: a refusal by policy, or the error this conversation is about.
                 ended = f"{error.status_code} {type(error).__name__}{_code(error.response.headers)}"
+            except (openai.APIError, anthropic.APIError) as error:
+                ended = type(error).__name__
             out(f"{conversation.title}: {ended}")
 
 
