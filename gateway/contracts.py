@@ -67,15 +67,19 @@ class Processor(Protocol):
 
     def on_request(self, exchange: Exchange) -> Awaitable[None] | None:
         """Read, nothing sent upstream yet; the client waits. Set `exchange.refusal` to refuse."""
+        return None
 
     def on_end(self, exchange: Exchange) -> None:
         """Once, however it ended; synchronous and quick."""
+        return
 
     def on_tail(self, exchange: Exchange) -> None:
         """Afterwards, off the hot path: observers, session totals. Requests and responses are read by now."""
+        return
 
     def on_span(self, span: Span) -> Span | None:
         """About to leave: return what may leave, or None. If it raises, the span stays in."""
+        return span
 
 
 class Exporter(Protocol):

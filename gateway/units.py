@@ -1,9 +1,9 @@
 """The types users write in YAML: durations, sizes, endpoints, secrets. Pydantic types; no I/O."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DURATION_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -14,12 +14,22 @@ _SIZE_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10*
 class ConfigModel(BaseModel):
     """What a user wrote: unknown keys are errors, values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_default(cls, written: Any) -> Any:
+        """`console:` with nothing behind it means its defaults, as in the Collector; so does a key without a value."""
+        if written is None:
+            return {}
+        if isinstance(written, dict):
+            return {key: value for key, value in written.items() if value is not None or key not in cls.model_fields}
+        return written
 
 
 def seconds(value: object) -> float:
     """Seconds of `300ms`, `1m30s`, `24h`, `30d`; a bare 0 is 0."""
-    if value == 0 and not isinstance(value, bool):
+    if value in (0, "0") and not isinstance(value, bool):
         return 0.0
     text = value if isinstance(value, str) else ""
     if not text or _DURATION.sub("", text) != "":
@@ -52,6 +62,8 @@ def host_port(endpoint: str) -> tuple[str, int]:
 
 Duration = Annotated[float, BeforeValidator(seconds)]
 """Written `45s`, kept as seconds."""
+PositiveDuration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+"""A duration that must not be 0."""
 Size = Annotated[int, BeforeValidator(size_bytes)]
 """Written `64KiB`, kept as bytes."""
 Endpoint = Annotated[str, AfterValidator(_checked_endpoint)]

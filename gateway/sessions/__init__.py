@@ -1,0 +1,1 @@
+"""The rules by which exchanges become sessions. Pure: no I/O, time comes as an argument."""

@@ -1,0 +1,102 @@
+"""Finds out who speaks and which session an exchange belongs to, before anything goes upstream. Judges nothing."""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from gateway.contracts import Processor, SessionState
+from gateway.model.exchange import Exchange
+from gateway.model.message import RequestReading
+from gateway.sessions.agents import Clients
+from gateway.sessions.identity import Principals, identity_of, speaker, user_of
+from gateway.sessions.resolver import Resolver, Rules, WhenClosed
+from gateway.sessions.sources import Sources
+from gateway.units import ConfigModel, PositiveDuration
+
+Reading = Callable[[Exchange], RequestReading | None]
+"""What the request says; read when it is first asked for. None where there is no body to read."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def _header_name(name: str) -> str:
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not a header name; write one such as x-conversation")
+    return name.lower()
+
+
+def _without_lineage(lineage: bool) -> bool:
+    if lineage:
+        raise ValueError("finding sessions by content is not possible in this version; write false or leave it out")
+    return lineage
+
+
+class ClosedConfig(ConfigModel):
+    explicit: WhenClosed = "reject"
+    borrowed: WhenClosed = "continue"
+
+
+class SessionConfig(ConfigModel):
+    headers: tuple[Annotated[str, AfterValidator(_header_name)], ...] = ()
+    """Borrowed ids, before the built-in list."""
+    window: PositiveDuration = 45.0
+    """The same user's next prompt within this belongs to the same session."""
+    close_after: PositiveDuration = 86400.0
+    """Idle."""
+    lineage: Annotated[bool, AfterValidator(_without_lineage)] = False
+    anonymous: Literal["separate", "principal"] = "separate"
+    """principal: where no user is known, the timing rule takes the credential as the user."""
+    closed: ClosedConfig = Field(default_factory=ClosedConfig)
+
+
+class SessionProcessor(Processor):
+    """Asks for a reading of the body only where the headers do not name the session."""
+
+    needs_reading = False
+    """It calls `reading` itself, when it must."""
+
+    def __init__(self, config: SessionConfig, state: SessionState, reading: Reading, secret: bytes) -> None:
+        """`state` keeps the window and the idle time itself; `secret`, at most 64 bytes, makes principals."""
+        self._state = state
+        self._reading = reading
+        self._clients = Clients()
+        self._principals = Principals(secret)
+        self._sources = Sources(config.headers)
+        self.ignored = self._sources.ignored
+        """What could not be an id or a label, and was left out: by header, `header` or `body`."""
+        rules = Rules(config.anonymous, config.closed.explicit, config.closed.borrowed)
+        self._resolver = Resolver(self._sources, state, rules)
+
+    def on_request(self, exchange: Exchange) -> None:
+        headers = exchange.header_map
+        client = self._clients.of(headers.get(b"user-agent"))
+        identity = identity_of(headers, self._principals.of(headers), client, exchange.provider, self.ignored)
+        exchange.workspace = identity.workspace
+        exchange.principal = identity.principal
+        exchange.participant = identity.participant or "user"
+        exchange.origin = identity.origin
+        exchange.service = identity.service
+        exchange.session_end = headers.get(b"x-session-end", b"").lower() == b"true"
+        resolution = self._resolver.resolve(
+            headers, client.agent, identity, lambda: self._reading(exchange), exchange.session_end, exchange.started_ns
+        )
+        exchange.user = resolution.user
+        exchange.session = resolution.session
+        exchange.refusal = resolution.refusal
+
+    def on_tail(self, exchange: Exchange) -> None:
+        """The body is read by now: what the headers left open is filled in."""
+        reading = exchange.request
+        if reading is None or exchange.session is None:
+            return
+        if b"x-participant" not in exchange.header_map:
+            exchange.participant = speaker(reading)
+        if exchange.user is None:
+            exchange.user = user_of(reading, self.ignored)
+        session = exchange.session
+        digests = [entry.digest for entry in reading.messages]
+        session.parent_exchange, session.new_from = self._state.extend(
+            exchange.workspace, session.id, exchange.id, digests
+        )

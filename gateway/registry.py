@@ -1,0 +1,68 @@
+"""THE list of built-in component types: what may stand in a configuration, and what for. Imports none of them."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Literal, NamedTuple
+
+from gateway.units import ConfigModel
+
+
+Kind = Literal["extensions", "receivers", "processors", "exporters"]
+
+
+class Component(NamedTuple):
+    """One type. Its module is imported when a configuration uses it: `validate` should not wait for an HTTP client."""
+
+    where: str
+    """`module:ConfigClass`, as in an entry point."""
+    about: str
+    inline: bool = False
+    """The client waits for it; one pipeline a receiver."""
+
+    @property
+    def config(self) -> type[ConfigModel]:
+        module, _, name = self.where.partition(":")
+        found = getattr(import_module(module), name)
+        if not (isinstance(found, type) and issubclass(found, ConfigModel)):
+            raise TypeError(f"{self.where} is not a ConfigModel")
+        return found
+
+
+_OTLP_HTTP = "gateway.exporters.otlp_http:OtlpHttpConfig"
+
+REGISTRY: Mapping[Kind, Mapping[str, Component]] = {
+    "extensions": {
+        "health_check": Component("gateway.console.health:HealthCheckConfig", "answers whether the gateway is ready"),
+        "console": Component("gateway.console.app:ConsoleConfig", "pages and REST API over the store"),
+        "storage": Component("gateway.store.config:StorageConfig", "where exchanges are kept, and for how long"),
+        "session_state": Component("gateway.state.config:SessionStateConfig", "where running sessions are remembered"),
+    },
+    "receivers": {
+        "llm": Component(
+            "gateway.receivers.llm_config:LlmConfig", "the proxy that LLM clients point their base URL at"
+        ),
+    },
+    "processors": {
+        "session": Component("gateway.processors.session:SessionConfig", "finds each call's session and speaker", True),
+        "policy": Component("gateway.processors.policy:PolicyConfig", "lets policy agents review each call", True),
+    },
+    "exporters": {
+        "store": Component(
+            "gateway.exporters.store:StoreConfig", "keeps exchanges for the console (storage extension)"
+        ),
+        "otlp_http": Component(_OTLP_HTTP, "sends spans to an OTLP/HTTP endpoint"),
+        "otlphttp": Component(_OTLP_HTTP, "the former name of otlp_http"),
+        "debug": Component("gateway.exporters.debug:DebugConfig", "writes spans, without content, to the log"),
+        "nop": Component("gateway.exporters.nop:NopConfig", "takes spans and drops them"),
+    },
+}
+
+
+def describe(registry: Mapping[Kind, Mapping[str, Component]]) -> str:
+    """A table for people: each type and what it is for."""
+    width = max(len(name) for types in registry.values() for name in types)
+    sections = [
+        "\n".join([kind, *(f"  {name:<{width}}  {component.about}" for name, component in types.items())])
+        for kind, types in registry.items()
+    ]
+    return "\n\n".join(sections)

@@ -1,0 +1,140 @@
+"""Which session an exchange belongs to: explicit → client → body → window → new. Pure rules over session state.
+
+An explicit id is the workspace's: everybody in it who names the id comes into the session. A borrowed id (an agent's
+header, a field of the body) is its principal's: the same id from somebody else is another session, whose visible id is
+the client's with `~` and a part of the principal behind it. Timing joins the same user of the same principal only.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from gateway.contracts import SessionState
+from gateway.model.exchange import Refusal
+from gateway.model.message import RequestReading
+from gateway.model.session import CONFIDENCE, MAX_SESSION_ID, Claim, SessionRef, SessionSource
+from gateway.sessions.identity import HeaderMap, Identity, user_of
+from gateway.sessions.ids import fresh, is_fresh
+from gateway.sessions.sources import BadExplicitIdError, Named, Sources
+
+WhenClosed = Literal["reject", "continue"]
+
+INVALID_SESSION_ID = Refusal(
+    400,
+    "invalid_session_id",
+    f"The session id in x-spangate-session-id or x-session-id has characters that no id may have. Send 1 to "
+    f"{MAX_SESSION_ID} printable ASCII characters, or leave the header out.",
+)
+SESSION_CLOSED = Refusal(
+    410,
+    "session_closed",
+    "This session was ended, or was idle for too long. Send another session id, or leave the header out.",
+)
+
+
+class Rules(NamedTuple):
+    """What an administrator decides about sessions."""
+
+    anonymous: Literal["separate", "principal"] = "separate"
+    """Without a user: each exchange its own session, or the principal as the user."""
+    closed_explicit: WhenClosed = "reject"
+    closed_borrowed: WhenClosed = "continue"
+
+
+class Resolution(NamedTuple):
+    session: SessionRef
+    user: str | None
+    refusal: Refusal | None = None
+
+
+class Resolver:
+    def __init__(self, sources: Sources, state: SessionState, rules: Rules) -> None:
+        self._sources = sources
+        self._state = state
+        self._rules = rules
+
+    def resolve(
+        self,
+        headers: HeaderMap,
+        agent: bool,
+        identity: Identity,
+        reading: Callable[[], RequestReading | None],
+        ends: bool,
+        now_ns: int,
+    ) -> Resolution:
+        """`agent`: the client names its own sessions; `reading` is called only if the headers do not decide;
+        `ends`: this is the session's last input.
+        """
+        try:
+            named = self._sources.in_headers(headers, agent)
+        except BadExplicitIdError:
+            return Resolution(_alone(identity, now_ns), identity.user, INVALID_SESSION_ID)
+        source: SessionSource = "client"
+        user = identity.user
+        if named is None:
+            body = reading()
+            if body is not None:
+                source = "body"
+                named = self._sources.in_body(body)
+                user = user or user_of(body, self._sources.ignored)
+        if named is None:
+            return Resolution(self._by_timing(identity, user, ends, now_ns), user)
+        return self._by_id(named, "explicit" if named.explicit else source, identity, user, ends, now_ns)
+
+    def _by_id(
+        self, named: Named, source: SessionSource, identity: Identity, user: str | None, ends: bool, now_ns: int
+    ) -> Resolution:
+        when_closed = self._rules.closed_explicit if named.explicit else self._rules.closed_borrowed
+        claim = Claim(
+            identity.workspace,
+            identity.principal,
+            named.id,
+            source,
+            named.explicit,
+            self._window_key(identity, user),
+            _may_head(identity),
+            ends,
+            when_closed == "continue",
+            is_fresh(named.id),
+        )
+        session = self._state.join(claim, now_ns)
+        if session is not None:
+            return Resolution(session, user)
+        # What was refused is no part of the closed session: it stands alone, and says whom it wanted to follow.
+        refused = _alone(identity, now_ns)
+        refused.previous_id = named.id
+        return Resolution(refused, user, SESSION_CLOSED)
+
+    def _by_timing(self, identity: Identity, user: str | None, ends: bool, now_ns: int) -> SessionRef:
+        window_key = self._window_key(identity, user)
+        if window_key is None:
+            return _alone(identity, now_ns)  # nobody could ever come back to it: it takes no memory
+        claim = Claim(
+            identity.workspace,
+            identity.principal,
+            fresh(now_ns),
+            "window",
+            False,
+            window_key,
+            _may_head(identity),
+            ends,
+            False,
+        )
+        return self._state.join(claim, now_ns) or _alone(identity, now_ns)
+
+    def _window_key(self, identity: Identity, user: str | None) -> str | None:
+        """SECURITY: timing never joins across users, principals or workspaces. No part may hold a line feed."""
+        if user is not None:
+            return f"{identity.workspace}\n{identity.principal}\n{user}"
+        if self._rules.anonymous == "principal" and identity.principal:
+            return f"{identity.workspace}\n{identity.principal}\n"
+        return None
+
+
+def _alone(identity: Identity, now_ns: int) -> SessionRef:
+    """A session of one."""
+    return SessionRef(fresh(now_ns), "new", CONFIDENCE["new"], header=_may_head(identity))
+
+
+def _may_head(identity: Identity) -> bool:
+    """A session's header comes from a user or an agent; where nothing was said it is one of the two."""
+    return identity.participant in (None, "user", "agent")

@@ -1,0 +1,194 @@
+"""Which headers and body fields name a conversation, in which order. Pure.
+
+Deliberately not here, though they look like it: `mcp-session-id` (a transport's), `traceparent` and trace ids (an OTel
+trace is not a session), `vscode-sessionid` (an editor window), `x-client-request-id`, `x-interaction-id` and
+`x-codex-turn-state` (one call or turn), `x-claude-code-agent-id` (a sub-agent, new for each spawn), parents' ids,
+account and user ids, and `prompt_cache_key` (many conversations may share one).
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from gateway.model.message import RequestReading
+from gateway.sessions.identity import HeaderMap
+from gateway.sessions.ids import bounded
+from gateway.sessions.packed import unpacked
+
+EXPLICIT = b"x-spangate-session-id"
+PLAIN = b"x-session-id"
+"""Explicit when a person's code sends it, borrowed when an agent does."""
+_AFFINITY = b"x-session-affinity"
+_TURN_METADATA = b"x-codex-turn-metadata"
+
+BORROWED = (
+    b"x-claude-code-session-id",
+    b"session-id",  # Codex; shared by the sub-agents of a thread
+    b"session_id",
+    b"thread-id",
+    b"conversation_id",
+    _TURN_METADATA,
+    b"x-opencode-session",
+    _AFFINITY,
+    PLAIN,
+    b"x-amp-thread-id",
+    b"agent-session-id",  # Goose
+    b"x-qwen-code-session-id",
+    b"x-kilo-session",
+    b"x-kilocode-taskid",
+    b"x-roo-root-task-id",  # sub-tasks belong to the root's session
+    b"x-roo-task-id",
+    b"x-task-id",  # Cline
+    b"x-continue-session-id",
+    b"x-agent-task-id",  # GitHub Copilot
+    b"x-openwebui-chat-id",
+    b"x-coder-chat-id",
+    b"x-mux-workspace-id",
+    b"x-hermes-session-id",
+    b"x-deepseek-harness-session-id",
+    b"x-grok-conv-id",
+    b"x-litellm-session-id",
+    b"helicone-session-id",
+    b"x-bf-session-id",
+    b"x-dynamo-trajectory-id",
+    b"x-conversation-id",
+    b"x-thread-id",
+    b"x-chat-id",
+    b"anthropic-conversation-id",
+    b"claude-conversation-id",
+)
+"""Agents' and proxies' own headers, the surest first."""
+
+_NEVER = frozenset(
+    {
+        EXPLICIT,
+        PLAIN,
+        b"x-parent-session-id",
+        b"x-mcp-session-id",
+        b"x-vscode-session-id",
+        b"x-amzn-bedrock-agentcore-policy-session-id",
+    }
+)
+"""End like a generic session header and are none."""
+
+BODY = (
+    "metadata.session_id",
+    "client_metadata.session_id",
+    "client_metadata.thread_id",
+    "session_id",
+    "litellm_session_id",
+    "metadata.litellm_session_id",
+    "metadata.langfuse_session_id",
+    "conversation",
+    "conversation.id",
+    "conversation_id",
+    "metadata.conversation_id",
+    "thread_id",
+    "metadata.thread_id",
+    "chat_id",
+    "metadata.chat_id",
+    "episode_id",
+)
+_PACKED = "metadata.user_id"
+_NAMES_REMEMBERED = 1024
+_UNRANKED = -1
+
+
+class Named(NamedTuple):
+    """A session id that came with the request."""
+
+    id: str
+    explicit: bool
+
+
+class BadExplicitIdError(ValueError):
+    """An explicit id that cannot be one: the caller is told, because it asked for a session and would not get it."""
+
+
+class _TurnMetadata(msgspec.Struct):
+    session_id: str | None = None
+
+
+_turn_metadata = msgspec.json.Decoder(_TurnMetadata).decode
+
+
+class Sources:
+    """Finds the session id in a request."""
+
+    def __init__(self, configured: Iterable[str]) -> None:
+        """`configured`: further header names, borrowed, before the built-in ones."""
+        first = [name.lower().encode() for name in configured]
+        names = dict.fromkeys([*first, *BORROWED])
+        self._rank_of: dict[bytes, int] = {name: rank for rank, name in enumerate(names)}
+        self._generic_rank = len(names)
+        self._remembered = len(names) + _NAMES_REMEMBERED
+        self.ignored: Counter[str] = Counter()
+        """Borrowed ids that could not be ids, by where they stood."""
+
+    def in_headers(self, headers: HeaderMap, agent: bool) -> Named | None:
+        """The id that the headers name; `agent`: the client is one that names its own sessions.
+
+        Raises `BadExplicitIdError`.
+        """
+        explicit = headers.get(EXPLICIT) or (b"" if agent or _AFFINITY in headers else headers.get(PLAIN, b""))
+        if explicit and not explicit.isspace():
+            named = bounded(explicit)
+            if named is None:
+                raise BadExplicitIdError
+            return Named(named, True)
+        return self._borrowed(headers)
+
+    def _borrowed(self, headers: HeaderMap) -> Named | None:
+        ranks = self._rank_of
+        candidates: list[tuple[int, bytes]] = []
+        for name in headers:
+            rank = ranks.get(name)
+            if rank is None:
+                rank = self._rank(name)
+            if rank >= 0:
+                candidates.append((rank, name))
+        if not candidates:
+            return None
+        candidates.sort()
+        for _, name in candidates:
+            value = headers[name]
+            found = _session_of_turn(value) if name == _TURN_METADATA else bounded(value)
+            if found is not None:
+                return Named(found, False)
+            self.ignored["header"] += 1
+        return None
+
+    def _rank(self, name: bytes) -> int:
+        """The generic pattern: `x-…-session-id`."""
+        generic = name.startswith(b"x-") and name.endswith(b"-session-id") and name not in _NEVER
+        rank = self._generic_rank if generic and len(name) > len(b"x--session-id") else _UNRANKED
+        if len(self._rank_of) < self._remembered and len(name) <= 64:
+            self._rank_of[name] = rank
+        return rank
+
+    def in_body(self, reading: RequestReading) -> Named | None:
+        """The id that the body names."""
+        hints = reading.session_hints
+        if not hints:
+            return None
+        packed = hints.get(_PACKED)
+        written = [unpacked(packed).session] if packed else []
+        written += [hints[field] for field in BODY if field in hints]
+        for text in written:
+            if not text:
+                continue
+            found = bounded(text.encode("utf-8", "replace"))
+            if found is not None:
+                return Named(found, False)
+            self.ignored["body"] += 1
+        return None
+
+
+def _session_of_turn(metadata: bytes) -> str | None:
+    try:
+        session = _turn_metadata(metadata).session_id
+    except msgspec.MsgspecError:
+        return None
+    return bounded(session.encode("utf-8", "replace")) if session else None
