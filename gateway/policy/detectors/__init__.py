@@ -1,0 +1,1 @@
+"""What an agent looks with: patterns and keywords, secrets, entities. Each only describes; the scan is in `compile`."""

@@ -1,0 +1,123 @@
+"""Lets the policy agents see an exchange: enforcers in line, the others on the tail. Holds back no response (yet).
+
+It refuses a request, never a response: that is assessed after it was relayed, and an enforcer's block there comes to
+`flagged`, its state `bypassed`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from gateway.model.exchange import Exchange, Refusal
+from gateway.model.message import Entry, RequestReading, ResponseReading
+from gateway.model.span import Span
+from gateway.model.verdict import Assessment, Direction
+from gateway.policy.engine import Gap, Part, PolicySet
+from gateway.policy.load import load_agents
+from gateway.units import ConfigModel, PositiveDuration
+
+
+class PolicyConfig(ConfigModel):
+    """`processors.policy`."""
+
+    files: tuple[str, ...] = ()
+    """Paths and globs."""
+    on_error: Literal["allow", "block"] = "allow"
+    """When a detector fails or time runs out; an agent's own `on_error` comes first."""
+    unreadable: Literal["allow", "block"] = "allow"
+    oversize: Literal["allow", "block"] = "allow"
+    timeout: PositiveDuration = 0.2
+    """How long a client waits for an agent that has no `timeout` of its own."""
+
+
+def policies_of(config: PolicyConfig) -> PolicySet:
+    """The agents of a configuration, compiled. Raises `PolicyErrors`."""
+    return PolicySet(load_agents(config.files), config.on_error, config.timeout)
+
+
+class PolicyProcessor:
+    """Implements `Processor`."""
+
+    def __init__(self, config: PolicyConfig, policies: PolicySet) -> None:
+        self.needs_reading = policies.asked("inlet", "inline")
+        self._config = config
+        self._policies = policies
+        self._counters: Counter[str] = Counter()
+
+    def on_request(self, exchange: Exchange) -> None:
+        """Enforcers, while the client waits. Linear and in memory, so nothing is awaited."""
+        if not self.needs_reading:
+            return
+        self._add(exchange, self._inlet(exchange, "inline", timed=True))
+        verdict = exchange.verdict
+        if verdict.blocked and verdict.decisive is not None:
+            exchange.refusal = _refusal(verdict.decisive)
+            self._counters["blocked"] += 1
+
+    def on_end(self, exchange: Exchange) -> None:
+        """Nothing to do."""
+
+    def on_tail(self, exchange: Exchange) -> None:
+        """Observers and shadows on the request, everybody on the response."""
+        inline_done = any(each.direction == "inlet" for each in exchange.verdict.assessments)
+        if self.needs_reading and not inline_done:
+            # Never asked in line: a passive exchange, or refused before it was our turn.
+            self._add(exchange, self._inlet(exchange, "inline", released=True))
+        if self._policies.asked("inlet", "tail"):
+            self._add(exchange, self._inlet(exchange, "tail", released=True))
+        if exchange.response is not None and exchange.refusal is None and self._policies.asked("response"):
+            self._add(exchange, self._response(exchange.response))
+
+    def on_span(self, span: Span) -> Span | None:
+        """Nothing to hold in."""
+        return span
+
+    def counters(self) -> dict[str, int]:
+        """`assessed`, `flagged`, `escalated`, `blocked`, `incomplete`, `failures`, `detector_failures` …"""
+        return {**self._counters, **self._policies.counters}
+
+    def _inlet(self, exchange: Exchange, part: Part, timed: bool = False, released: bool = False) -> list[Assessment]:
+        reading = exchange.request
+        if reading is None and not exchange.request_body.size:
+            return self._policies.skipped("inlet", part, "the request has no body")
+        if reading is not None and reading.state == "off":
+            return self._policies.skipped("inlet", part, "content is not captured")
+        entries = [] if reading is None else [*reading.system, *reading.messages]
+        return self._assessed("inlet", entries, part, self._gap(reading), timed, released)
+
+    def _response(self, reading: ResponseReading) -> list[Assessment]:
+        if reading.state == "off":
+            return self._policies.skipped("response", "all", "content is not captured")
+        return self._assessed("response", reading.messages, "all", self._gap(reading), False, True)
+
+    def _assessed(
+        self, direction: Direction, entries: Sequence[Entry], part: Part, gap: Gap | None, timed: bool, released: bool
+    ) -> list[Assessment]:
+        try:
+            return self._policies.assess(direction, entries, part, gap=gap, timed=timed, released=released)
+        except Exception:  # `on_error` decides what our own mistake means, not the pipeline: counted, state on the span
+            self._counters["failures"] += 1
+            return self._policies.failed(direction, part, released)
+
+    def _gap(self, reading: RequestReading | ResponseReading | None) -> Gap | None:
+        if reading is None:
+            return Gap("the request was not read", self._config.unreadable == "block")
+        if reading.state == "unreadable":
+            return Gap("it could not be read; its raw text was assessed", self._config.unreadable == "block")
+        if reading.state == "truncated":
+            return Gap("it is too large; what was captured was assessed", self._config.oversize == "block")
+        return None
+
+    def _add(self, exchange: Exchange, assessments: Sequence[Assessment]) -> None:
+        self._counters["assessed"] += len(assessments)
+        for assessment in assessments:
+            exchange.verdict.add(assessment)
+            if assessment.outcome in ("flagged", "escalated"):
+                self._counters[assessment.outcome] += 1
+            if assessment.state in ("timed_out", "failed_open", "failed_closed"):
+                self._counters["incomplete"] += 1
+
+
+def _refusal(decisive: Assessment) -> Refusal:
+    said = f" {decisive.message}" if decisive.message else ""
+    return Refusal(403, "blocked_by_policy", f"Blocked by policy agent {decisive.agent}: {decisive.reason}.{said}")
