@@ -5,9 +5,9 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup run test demo e2e bench fix lock
+.PHONY: help setup setup-test run demo test e2e bench fix lock
 
 help:
 	@echo "make run    start the gateway: proxy on 127.0.0.1:4000, console on 127.0.0.1:4001"
@@ -15,19 +15,60 @@ help:
 	@echo "make test   format, lint, types, import contracts, tests"
 	@echo "make e2e    the tests against big third-party parts (Arize Phoenix)"
 	@echo "make bench  side by side with nginx (needs nginx and wrk)"
-	@echo "make fix    format and mend what can be mended"
-	@echo "make lock   pin the dependencies again"
+	@echo "make fix    format, and mend what can be mended"
+	@echo "make lock   pin the newest dependencies"
 
-# A stamp per lock file: unchanged pins are not installed again.
-$(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit("spangate needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name one: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "spangate needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": name another one, as in make PYTHON=python3.12 run")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: requirements/run.lock pyproject.toml | $(VENV)/bin/python
-	$(PIP) --require-hashes -r requirements/run.lock
-	$(PIP) --no-deps --no-build-isolation --editable . 2>/dev/null || { $(PIP) --require-hashes -r requirements/build.lock; $(PIP) --no-deps --no-build-isolation --editable .; }
+# One stamp a lock file: what is pinned and installed already is not looked at again.
+$(VENV)/.run: requirements/build.lock requirements/run.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/build.lock -r requirements/run.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.test: requirements/test.lock $(VENV)/.run
-	$(PIP) --require-hashes -r requirements/test.lock
+	$(PIP) install --require-hashes -r requirements/test.lock
 	@touch $@
+
+.venv-phoenix/.done: requirements/phoenix.lock
+	$(PYTHON) -m venv .venv-phoenix
+	.venv-phoenix/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/phoenix.lock
+	@touch $@
+
+setup: $(VENV)/.run
+
+setup-test: $(VENV)/.test
+
+run: setup
+	$(BIN)/spangate run
+
+demo: setup-test
+	$(BIN)/spangate demo
+
+test: setup-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m "not e2e"
+
+e2e: setup-test .venv-phoenix/.done
+	$(BIN)/python -m pytest -m e2e tests/e2e
+
+bench: setup-test
+	$(BIN)/python -m bench
+
+fix: setup-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade
+
+lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 1; }
+	$(LOCK) -o requirements/build.lock requirements/build.in
+	$(LOCK) -o requirements/run.lock pyproject.toml
+	$(LOCK) --extra test -o requirements/test.lock pyproject.toml
+	$(LOCK) -o requirements/phoenix.lock requirements/phoenix.in

@@ -1,0 +1,24 @@
+# syntax=docker/dockerfile:1
+# Two stages: the first has pip and the hashes, the second only what runs.
+FROM python:3.11-slim AS build
+WORKDIR /app
+COPY requirements/build.lock requirements/run.lock requirements/
+RUN python3 -m venv /opt/spangate
+RUN /opt/spangate/bin/python -m pip install --no-cache-dir --require-hashes -r requirements/build.lock -r requirements/run.lock
+COPY pyproject.toml README.md ./
+COPY gateway gateway
+RUN /opt/spangate/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation .
+
+FROM python:3.11-slim
+COPY --from=build /opt/spangate /opt/spangate
+WORKDIR /srv/spangate
+COPY policies policies
+COPY deploy/container.yaml config.yaml
+RUN useradd --system --uid 10001 --home-dir /srv/spangate spangate
+RUN mkdir data && chown spangate data
+USER spangate
+VOLUME /srv/spangate/data
+EXPOSE 4000 4001 13133
+HEALTHCHECK --interval=10s --timeout=3s CMD ["/opt/spangate/bin/python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:13133/', timeout=2)"]
+ENTRYPOINT ["/opt/spangate/bin/spangate"]
+CMD ["run", "--config", "config.yaml"]

@@ -1,0 +1,189 @@
+"""The composition root: from a configuration to a running worker. The one place that knows everyone."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import structlog
+
+from gateway import __version__
+from gateway.config.schema import Config
+from gateway.contracts import Exporter, Processor, Provider
+from gateway.exporters.debug import DebugConfig, DebugExporter
+from gateway.exporters.nop import NopConfig, NopExporter
+from gateway.exporters.otlp_http import OtlpHttpConfig, OtlpHttpExporter
+from gateway.exporters.store import StoreConfig, StoreExporter
+from gateway.link.uplink import Uplink
+from gateway.model.exchange import Exchange
+from gateway.model.message import RequestReading
+from gateway.pipeline import Pipeline
+from gateway.policy.engine import PolicySet
+from gateway.policy.load import load_agents
+from gateway.policy.redaction import redacted
+from gateway.processors.policy import PolicyConfig, PolicyProcessor
+from gateway.processors.session import SessionConfig, SessionProcessor
+from gateway.providers.anthropic_messages import AnthropicMessages
+from gateway.providers.generic import Generic
+from gateway.providers.known import KnownMessageCache
+from gateway.providers.openai_chat import OpenAIChat
+from gateway.proxy.limits import Limits
+from gateway.proxy.server import ProxyServer
+from gateway.receivers.llm import LlmReceiver
+from gateway.receivers.llm_config import LlmConfig
+from gateway.state.config import SessionStateConfig
+from gateway.state.memory import MemoryState
+from gateway.store.config import StorageConfig
+from gateway.telemetry.encode import encode_resource, upb_in_use
+from gateway.telemetry.resource import resource_attributes
+from gateway.units import ConfigModel, host_port
+
+_log = structlog.get_logger("gateway.worker")
+
+_EXPORT_DRAIN_S = 5.0
+
+
+class Worker:
+    """One worker: proxy, pipeline and exporters on one loop."""
+
+    def __init__(self, config: Config, control_path: str, environ: Mapping[str, str]) -> None:
+        self._config = config
+        self.llm = llm_config(config)
+        pipeline = config.service.pipelines["traces"]
+        policies = _policies(config, pipeline.processors)
+        self.exporters = [
+            _exporter(name, config.exporters[name], config, policies, control_path, environ)
+            for name in pipeline.exporters
+        ]
+        providers: Sequence[Provider] = (OpenAIChat(), AnthropicMessages(), Generic())
+        processors = [_processor(config.processors[name], config, policies, self._reading) for name in pipeline.processors]
+        self.pipeline = Pipeline(
+            processors, self.exporters, {provider.name: provider for provider in providers}, KnownMessageCache()
+        )
+        self.receiver = LlmReceiver(self.llm, self.pipeline, providers)
+
+    def _reading(self, exchange: Exchange) -> RequestReading | None:
+        return self.pipeline.reading(exchange)
+
+    async def run(self, listening: socket.socket, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Serve until `stop`, then drain: exchanges first, then their spans, then the queues."""
+        if not upb_in_use():
+            _log.warning("protobuf runs without upb, many times slower; install a protobuf wheel for this platform")
+        for exporter in self.exporters:
+            await exporter.start()
+        server = ProxyServer(self.receiver, limits_of(self.llm))
+        await server.listen(listening)
+        ready()
+        await stop.wait()
+        cut = await server.drain(self.llm.drain)
+        if cut:
+            _log.warning("running exchanges were cut at the deadline", exchanges=cut, after_s=self.llm.drain)
+        self.pipeline.drain()
+        await asyncio.gather(*(exporter.drain(_EXPORT_DRAIN_S) for exporter in self.exporters))
+        _log.info("worker stopped", **self.totals())
+
+    def totals(self) -> dict[str, int | dict[str, int]]:
+        """What went through, what was dropped, what failed: by component."""
+        totals: dict[str, int | dict[str, int]] = dict(self.pipeline.counters)
+        totals.update({f"failures.{where}": count for where, count in self.pipeline.failures.items()})
+        totals.update({exporter.name: exporter.counters() for exporter in self.exporters})
+        return totals
+
+
+async def run_worker(
+    config: Config, listen_fd: int, control_path: str, stop: asyncio.Event, ready: Callable[[], None]
+) -> None:
+    """A worker process' main."""
+    listening = socket.socket(fileno=listen_fd)
+    listening.setblocking(False)
+    await Worker(config, control_path, os.environ).run(listening, stop, ready)
+
+
+def llm_config(config: Config) -> LlmConfig:
+    """The one llm receiver of this version."""
+    return next(found for found in config.receivers.values() if isinstance(found, LlmConfig))
+
+
+def listen_address(config: Config) -> tuple[str, int]:
+    return host_port(llm_config(config).endpoint)
+
+
+def limits_of(llm: LlmConfig) -> Limits:
+    timeouts = llm.timeouts
+    return Limits(
+        header=llm.max_header,
+        body=llm.max_body,
+        capture=llm.capture_max,
+        connections=llm.max_connections,
+        header_s=timeouts.header,
+        request_s=timeouts.request,
+        keep_alive_s=timeouts.keep_alive,
+        write_s=timeouts.write,
+        connect_s=timeouts.connect,
+        first_byte_s=timeouts.first_byte,
+        idle_s=timeouts.idle,
+    )
+
+
+def _policies(config: Config, processors: Sequence[str]) -> PolicySet:
+    """The agents of the policy processor in the pipeline; without one, the built-in sensitive patterns alone."""
+    written = [config.processors[name] for name in processors]
+    policy = next((found for found in written if isinstance(found, PolicyConfig)), None)
+    return PolicySet(load_agents(policy.files) if policy is not None else [])
+
+
+def _processor(
+    written: ConfigModel,
+    config: Config,
+    policies: PolicySet,
+    reading: Callable[[Exchange], RequestReading | None],
+) -> Processor:
+    if isinstance(written, SessionConfig):
+        sizes = _extension(config, SessionStateConfig) or SessionStateConfig()
+        state = MemoryState(written.window, written.close_after, sizes.max_sessions)
+        # Principals are compared within this process only, so the secret need not outlive it.
+        return SessionProcessor(written, state, reading, os.urandom(32))
+    if isinstance(written, PolicyConfig):
+        return PolicyProcessor(written, policies)
+    raise TypeError(type(written).__name__)
+
+
+def _exporter(
+    name: str,
+    written: ConfigModel,
+    config: Config,
+    policies: PolicySet,
+    control_path: str,
+    environ: Mapping[str, str],
+) -> Exporter:
+    if isinstance(written, OtlpHttpConfig):
+        attributes = resource_attributes(environ, __version__, f"{socket.gethostname()}:{os.getpid()}")
+        return OtlpHttpExporter(name, written, encode_resource(attributes), environ)
+    if isinstance(written, StoreConfig):
+        storage = _extension(config, StorageConfig) or StorageConfig()
+        return StoreExporter(
+            name,
+            Uplink(control_path, f"worker-{os.getpid()}"),
+            storage.content,
+            lambda entry: redacted(entry, policies),
+        )
+    if isinstance(written, NopConfig):
+        return NopExporter(name, written, environ)
+    if isinstance(written, DebugConfig):
+        return DebugExporter(name, written)
+    raise TypeError(type(written).__name__)
+
+
+_Model = TypeVar("_Model", bound=ConfigModel)
+
+
+def _extension(config: Config, kind: type[_Model]) -> _Model | None:
+    """The extension of this kind that the service names, if there is one."""
+    active = (config.extensions[name] for name in config.service.extensions)
+    return next((found for found in active if isinstance(found, kind)), None)
+
+
+def storage_path(config: Config) -> str:
+    """The SQLite file of the storage extension."""
+    return str((_extension(config, StorageConfig) or StorageConfig()).path)

@@ -1,0 +1,249 @@
+"""The `spangate` command: parses arguments, calls the code that does it, turns what went wrong into an exit code.
+
+Exit codes: 0 fine, 1 the thing asked for failed, 2 wrong usage. Errors go to stderr and name the remedy.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from gateway import __version__
+from gateway.config.defaults import embedded
+from gateway.config.load import load
+from gateway.config.schema import Config, ConfigErrors
+from gateway.config.source import Source
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except ConfigErrors as errors:
+        for warning in errors.warnings:
+            print(f"Warning: {warning}", file=sys.stderr)
+        for line in errors.errors:
+            print(f"Error: {line}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `spangate sessions list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("spangate", description="A proxy gateway for LLM APIs: sessions, policies, OTLP.")
+    parser.add_argument("--version", action="version", version=f"spangate {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="start the gateway; without --config, the embedded default")
+    _add_config(run)
+    run.set_defaults(command=_run)
+
+    validate = commands.add_parser("validate", help="say every error of a configuration at once, or nothing")
+    _add_config(validate, required=True)
+    validate.set_defaults(command=_validate)
+
+    demo = commands.add_parser("demo", help="gateway + built-in model + sample conversations; needs no key")
+    demo.set_defaults(command=_demo)
+
+    components = commands.add_parser("components", help="what is built in")
+    components.set_defaults(command=_components)
+
+    policy = commands.add_parser("policy", help="work on policy files").add_subparsers(required=True, metavar="COMMAND")
+    test = policy.add_parser("test", help="run the cases written in policy files")
+    test.add_argument("paths", nargs="*", metavar="PATH", default=["policies/*.yaml"])
+    test.set_defaults(command=_policy_test)
+
+    tail = commands.add_parser("tail", help="one line an exchange, as they end")
+    _add_config(tail)
+    tail.add_argument("--session", metavar="ID", help="this session only")
+    tail.add_argument("--outcome", choices=("allowed", "flagged", "redacted", "escalated", "blocked"))
+    tail.add_argument("--once", action="store_true", help="print what is there and stop")
+    tail.set_defaults(command=_tail)
+
+    sessions = commands.add_parser("sessions", help="look at stored sessions").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    listing = sessions.add_parser("list", help="newest first")
+    _add_config(listing)
+    listing.add_argument("--limit", type=_positive, default=50, metavar="N")
+    form = listing.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true")
+    form.add_argument("--csv", action="store_true")
+    listing.set_defaults(command=_sessions_list)
+    show = sessions.add_parser("show", help="one session, turn by turn")
+    _add_config(show)
+    show.add_argument("id", metavar="ID")
+    show.add_argument("--json", action="store_true")
+    show.set_defaults(command=_sessions_show)
+
+    _add_processes(commands)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", required=required, help="may be repeated")
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override one key")
+
+
+def _add_processes(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """What the supervisor starts; not for people, so they are not in the help."""
+    worker = commands.add_parser("worker")
+    _add_config(worker)
+    worker.add_argument("--listen-fd", type=int, required=True)
+    worker.add_argument("--control", required=True)
+    worker.set_defaults(command=_worker)
+    control = commands.add_parser("control-plane")
+    _add_config(control)
+    control.add_argument("--socket-fd", type=int, required=True)
+    control.set_defaults(command=_control_plane)
+    traffic = commands.add_parser("demo-traffic")
+    traffic.add_argument("base_url")
+    traffic.set_defaults(command=_demo_traffic)
+    for process in (worker, control):
+        process.add_argument("--ready-fd", type=int, default=-1)
+        process.add_argument("--alive-fd", type=int, default=-1)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def _config(arguments: argparse.Namespace, warn: bool = False) -> Config:
+    from gateway.registry import REGISTRY
+
+    files: list[str | Source] = list(arguments.config) or [embedded(os.environ)]
+    config = load(REGISTRY, files, arguments.set, os.environ)
+    if warn:
+        for warning in config.warnings:
+            print(f"Warning: {warning}", file=sys.stderr)
+    return config
+
+
+def _config_argv(arguments: argparse.Namespace) -> list[str]:
+    files = [part for file in arguments.config for part in ("--config", file)]
+    return files + [part for override in arguments.set for part in ("--set", override)]
+
+
+# Commands: each imports what it needs, so that `sessions list` does not wait for the relay's imports.
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from gateway.logs import configure_logs
+    from gateway.run import run_gateway
+
+    config = _config(arguments, warn=True)
+    logs = config.service.telemetry.logs
+    configure_logs(logs.level, logs.format, "supervisor")
+    return asyncio.run(run_gateway(config, _config_argv(arguments), sys.stdout))
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    _config(arguments)
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from gateway.logs import configure_logs
+    from gateway.run import run_demo
+
+    configure_logs("warn", "auto", "supervisor")
+    return asyncio.run(run_demo(lambda overrides: _config(_with_sets(overrides)), sys.stdout))
+
+
+def _with_sets(overrides: list[str]) -> argparse.Namespace:
+    return argparse.Namespace(config=[], set=overrides)
+
+
+def _components(arguments: argparse.Namespace) -> int:
+    from gateway.registry import REGISTRY, describe
+
+    print(describe(REGISTRY))
+    return 0
+
+
+def _policy_test(arguments: argparse.Namespace) -> int:
+    from gateway.policy.cases import render, run_cases
+    from gateway.policy.load import PolicyErrors
+
+    try:
+        report = run_cases(arguments.paths)
+    except PolicyErrors as errors:
+        for line in errors.lines:
+            print(f"Error: {line}", file=sys.stderr)
+        return 1
+    print(render(report, sys.stdout.isatty()))
+    return 0 if report.ok else 1
+
+
+def _tail(arguments: argparse.Namespace) -> int:
+    from gateway.commands.tail import tail
+
+    return tail(
+        _database(arguments), sys.stdout, session=arguments.session, outcome=arguments.outcome, once=arguments.once
+    )
+
+
+def _sessions_list(arguments: argparse.Namespace) -> int:
+    from gateway.commands.sessions import list_sessions
+
+    form = "json" if arguments.json else "csv" if arguments.csv else "table"
+    return list_sessions(_database(arguments), sys.stdout, limit=arguments.limit, form=form)
+
+
+def _sessions_show(arguments: argparse.Namespace) -> int:
+    from gateway.commands.sessions import show_session
+
+    return show_session(_database(arguments), sys.stdout, arguments.id, as_json=arguments.json)
+
+
+def _database(arguments: argparse.Namespace) -> str:
+    from gateway.app import storage_path
+
+    return storage_path(_config(arguments))
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    from gateway.app import run_worker
+    from gateway.logs import configure_logs
+    from gateway.process import run_child
+
+    config = _config(arguments)
+    logs = config.service.telemetry.logs
+    configure_logs(logs.level, logs.format, "worker")
+    run_child(
+        lambda stop, ready: run_worker(config, arguments.listen_fd, arguments.control, stop, ready),
+        arguments.ready_fd,
+        arguments.alive_fd,
+    )
+    return 0
+
+
+def _control_plane(arguments: argparse.Namespace) -> int:
+    from gateway.app import run_control
+    from gateway.logs import configure_logs
+    from gateway.process import run_child
+
+    config = _config(arguments)
+    logs = config.service.telemetry.logs
+    configure_logs(logs.level, logs.format, "control-plane")
+    run_child(
+        lambda stop, ready: run_control(config, arguments.socket_fd, stop, ready),
+        arguments.ready_fd,
+        arguments.alive_fd,
+    )
+    return 0
+
+
+def _demo_traffic(arguments: argparse.Namespace) -> int:
+    from gateway.demo.traffic import run_traffic
+
+    run_traffic(arguments.base_url, sys.stdout)
+    return 0

@@ -1,0 +1,89 @@
+"""`spangate run` and `spangate demo`: binds the sockets, starts the processes, says where everything is."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from gateway.app import listen_address, llm_config
+from gateway.config.schema import Config
+from gateway.console.app import ConsoleConfig
+from gateway.demo.model import BuiltinModel
+from gateway.exporters.store import StoreConfig
+from gateway.supervisor import Child, ControlSocket, StartError, Supervisor, bind
+
+_STOP_MARGIN_S = 10.0
+
+
+async def run_gateway(
+    config: Config, config_argv: Sequence[str], out: TextIO, then: Sequence[str] | None = None
+) -> int:
+    """Until SIGTERM or SIGINT; returns the exit code. `config_argv` lets children read the same configuration.
+
+    `then`: arguments of one more command, run once everything is ready.
+    """
+    loop = asyncio.get_running_loop()
+    llm = llm_config(config)
+    try:
+        listening = bind(listen_address(config), "receivers::llm::endpoint")
+    except StartError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    control = ControlSocket()
+    children: list[Child] = []
+    if _has_control_plane(config):
+        fds = (control.socket.fileno(),)
+        children.append(Child("control plane", ["control-plane", "--socket-fd", str(fds[0]), *config_argv], fds))
+    fds = (listening.fileno(),)
+    worker = ["worker", "--listen-fd", str(fds[0]), "--control", control.path, *config_argv]
+    children.append(Child("worker", worker, fds, stop_s=llm.drain + _STOP_MARGIN_S))
+    supervisor = Supervisor(children)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.request_stop)
+    try:
+        await supervisor.start()
+    except StartError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    else:
+        print(_welcome(config), file=out, flush=True)
+        if then is not None:
+            await (await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", *then)).wait()
+        await supervisor.wait()
+        await supervisor.stop()
+        return 0
+    finally:
+        listening.close()
+        control.close()
+
+
+def _has_control_plane(config: Config) -> bool:
+    """Its parts are the store and the pages; a gateway without them is workers alone."""
+    stores = any(isinstance(config.exporters[name], StoreConfig) for name in config.service.pipelines["traces"].exporters)
+    return stores or bool(config.service.extensions)
+
+
+def _welcome(config: Config) -> str:
+    llm = llm_config(config)
+    lines = [f"spangate is ready (process {os.getpid()}). Point your client's base URL at it:"]
+    for name, provider in llm.providers.items():
+        suffix = "/v1" if provider.api == "openai" else ""
+        lines.append(f"  http://{llm.endpoint}/{name}{suffix}  →  {provider.base_url}")
+    console = next((e for e in config.extensions.values() if isinstance(e, ConsoleConfig)), None)
+    if console is not None:
+        lines.append(f"Console: http://{console.endpoint}/")
+    return "\n".join(lines)
+
+
+async def run_demo(config_of: Callable[[list[str]], Config], out: TextIO) -> int:
+    """The gateway in front of the built-in model, with some conversations driven through it."""
+    async with BuiltinModel() as model:
+        overrides = [
+            f"receivers.llm.providers={{openai: {{base_url: {model.url}}}, anthropic: {{base_url: {model.url}}}}}",
+            "extensions.storage.url=sqlite:///./data/demo.db",
+        ]
+        config = config_of(overrides)
+        argv = [part for override in overrides for part in ("--set", override)]
+        return await run_gateway(config, argv, out, then=["demo-traffic", f"http://{llm_config(config).endpoint}"])
