@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple
 
 from gateway.units import ConfigModel
 
-
 Kind = Literal["extensions", "receivers", "processors", "exporters"]
 
 

@@ -31,9 +31,12 @@ def _check_pipelines(service: ServiceConfig, components: Components, registry: R
     if not service.pipelines:
         report.error(("service", "pipelines"), "has no pipeline; add traces: {receivers: […], exporters: […]}")
     for name, pipeline in service.pipelines.items():
-        if type_of(name) != "traces":
-            text = "only traces pipelines exist in this version; name it traces or traces/name"
+        if name != "traces":
+            text = "is not possible in this version, which runs one pipeline; name it traces"
             report.error(("service", "pipelines", name), text)
+        if len(set(pipeline.receivers)) > 1:
+            text = "one receiver is possible in this version; keep one"
+            report.error(("service", "pipelines", name, "receivers"), text)
         _check_members(name, pipeline, components, report)
     _check_inline(service, registry, report)
 
@@ -56,7 +59,10 @@ def _check_inline(service: ServiceConfig, registry: Registry, report: Report) ->
     """`session` and `policy` make a client wait and change what it gets: that can happen once only."""
     seen: dict[tuple[str, str], str] = {}
     for name, pipeline in service.pipelines.items():
-        inline = {type_of(member) for member in pipeline.processors if _inline(member, registry)}
+        inline = Counter(type_of(member) for member in set(pipeline.processors) if _inline(member, registry))
+        for processor in (processor for processor, times in inline.items() if times > 1):
+            text = f'"{processor}" runs in line {inline[processor]} times; keep one of them'
+            report.error(("service", "pipelines", name, "processors"), text)
         for receiver in dict.fromkeys(pipeline.receivers):
             for processor in sorted(inline):
                 earlier = seen.setdefault((receiver, processor), name)

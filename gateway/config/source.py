@@ -8,7 +8,7 @@ import yaml
 
 from gateway.config.schema import Path, Report, Tree, Value
 
-_QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
@@ -68,7 +68,7 @@ def value_of(source: Source, report: Report) -> Value:
 
 def _without_content(problem: str | None) -> str:
     # SECURITY: PyYAML quotes what it stumbled over, which may be a key somebody forgot to quote.
-    return _QUOTED.sub("…", problem or "is not YAML")
+    return _QUOTED.sub(lambda quoted: quoted[0] if len(quoted[0]) == 3 else "…", problem or "is not YAML")
 
 
 def _check(node: yaml.Node | None, path: Path, open_nodes: list[yaml.Node], name: str, report: Report) -> None:

@@ -111,7 +111,7 @@ def user_of(reading: RequestReading, ignored: Counter[str]) -> str | None:
     """The user that a body names; of a packed field its account, without the session that is packed beside it."""
     if not reading.user:
         return None
-    return _label((unpacked(reading.user).user or reading.user).encode(), "body", ignored)
+    return _label((unpacked(reading.user).user or reading.user).encode("utf-8", "surrogatepass"), "body", ignored)
 
 
 def speaker(reading: RequestReading) -> Participant:

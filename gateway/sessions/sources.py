@@ -179,7 +179,7 @@ class Sources:
         for text in written:
             if not text:
                 continue
-            found = bounded(text.encode("utf-8", "replace"))
+            found = bounded(text.encode("utf-8", "surrogatepass"))
             if found is not None:
                 return Named(found, False)
             self.ignored["body"] += 1
@@ -191,4 +191,4 @@ def _session_of_turn(metadata: bytes) -> str | None:
         session = _turn_metadata(metadata).session_id
     except msgspec.MsgspecError:
         return None
-    return bounded(session.encode("utf-8", "replace")) if session else None
+    return bounded(session.encode("utf-8", "surrogatepass")) if session else None

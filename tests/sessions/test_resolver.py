@@ -1,0 +1,205 @@
+from collections.abc import Callable
+
+import pytest
+
+from gateway.model.exchange import Participant
+from gateway.model.message import RequestReading
+from gateway.sessions.identity import Identity
+from gateway.sessions.resolver import Resolution, Resolver, Rules
+from gateway.sessions.sources import Sources
+from gateway.state.memory import MemoryState
+
+SECOND = 1_000_000_000
+START = 1_790_000_000 * SECOND
+EXPLICIT = {b"x-spangate-session-id": b"talk"}
+BORROWED = {b"x-claude-code-session-id": b"cc"}
+
+
+def body(user: str | None = None, **hints: str) -> RequestReading:
+    reading = RequestReading()
+    reading.user = user
+    reading.session_hints = {name.replace("__", "."): value for name, value in hints.items()}
+    return reading
+
+
+class World:
+    """A resolver with its state, and a clock that stands still."""
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.state = MemoryState()
+        self.resolver = Resolver(Sources([]), self.state, rules or Rules())
+
+    def ask(
+        self,
+        headers: dict[bytes, bytes] | None = None,
+        user: str | None = None,
+        principal: str = "key-a",
+        workspace: str = "default",
+        after_s: float = 0,
+        reading: Callable[[], RequestReading | None] = lambda: None,
+        participant: Participant | None = None,
+        ends: bool = False,
+    ) -> Resolution:
+        identity = Identity(workspace, principal, user, participant, "", "")
+        now_ns = START + round(after_s * SECOND)
+        return self.resolver.resolve(headers or {}, False, identity, reading, ends, now_ns)
+
+
+@pytest.mark.parametrize(
+    ("headers", "hints", "user", "source", "session_id"),
+    [
+        ({**EXPLICIT, **BORROWED}, {"session_id": "b"}, "alice", "explicit", "talk"),
+        (BORROWED, {"session_id": "b"}, "alice", "client", "cc"),
+        ({}, {"session_id": "b"}, "alice", "body", "b"),
+        ({}, {"prompt_cache_key": "b"}, "alice", "window", "earlier"),
+        ({}, {}, "bob", "new", None),
+        ({}, {}, None, "new", None),
+    ],
+)
+def test_what_is_surer_comes_first(
+    headers: dict[bytes, bytes], hints: dict[str, str], user: str | None, source: str, session_id: str | None
+) -> None:
+    world = World()
+    world.ask({b"x-chat-id": b"earlier"}, user="alice")
+    session = world.ask(headers, user=user, after_s=10, reading=lambda: body(**hints)).session
+    assert session.source == source
+    assert session_id is None or session.id == session_id
+    assert session.client_supplied is (source in ("explicit", "client", "body"))
+
+
+def test_surer_sources_have_more_confidence() -> None:
+    world = World()
+    found = [
+        world.ask(EXPLICIT, user="alice").session,
+        world.ask(BORROWED, user="alice").session,
+        world.ask(user="alice", reading=lambda: body(session_id="b")).session,
+        world.ask(user="alice").session,
+    ]
+    assert [session.source for session in found] == ["explicit", "client", "body", "window"]
+    confidences = [session.confidence for session in found]
+    assert confidences == sorted(confidences, reverse=True)
+
+
+def test_the_body_is_not_read_where_a_header_decides() -> None:
+    def unreadable() -> RequestReading:
+        raise AssertionError("read although a header decides")
+
+    assert World().ask(EXPLICIT, reading=unreadable).session.source == "explicit"
+    assert World().ask(BORROWED, reading=unreadable).session.source == "client"
+
+
+@pytest.mark.parametrize(("gap_s", "source"), [(45.0, "window"), (45.001, "new"), (0, "window")])
+def test_timing_joins_for_45_seconds(gap_s: float, source: str) -> None:
+    world = World()
+    world.ask(user="alice")
+    assert world.ask(user="alice", after_s=gap_s).session.source == source
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"user": "bob"}, {"user": "alice", "principal": "key-b"}, {"user": "alice", "workspace": "research"}, {}],
+    ids=["another user", "another key", "another workspace", "no user"],
+)
+def test_timing_joins_nobody_else(other: dict[str, str]) -> None:
+    world = World()
+    first = world.ask(user="alice").session
+    second = world.ask(**other).session  # type: ignore[arg-type]  # only texts in the table
+    assert second.source == "new"
+    assert second.id != first.id
+
+
+def test_a_user_in_the_body_counts_for_timing() -> None:
+    world = World()
+    first = world.ask(reading=lambda: body(user="alice"))
+    second = world.ask(reading=lambda: body(user="alice"), after_s=30)
+    assert (second.user, second.session.source) == ("alice", "window")
+    assert second.session.id == first.session.id
+
+
+def test_without_a_user_each_exchange_is_a_session_of_one_and_takes_no_memory() -> None:
+    world = World()
+    found = [world.ask().session for _ in range(3)]
+    assert len({session.id for session in found}) == 3
+    assert all(session.header and session.sequence == 1 for session in found)
+    assert len(world.state) == 0
+
+
+def test_the_key_can_stand_for_the_user() -> None:
+    world = World(Rules(anonymous="principal"))
+    first, second = world.ask().session, world.ask(after_s=30).session
+    assert (first.id, second.source) == (second.id, "window")
+    assert world.ask(principal="", after_s=31).session.source == "new"
+    assert world.ask(principal="", after_s=32).session.source == "new"
+
+
+def test_the_same_borrowed_id_from_another_key_is_another_session() -> None:
+    world = World()
+    mine, theirs = world.ask(BORROWED).session, world.ask(BORROWED, principal="key-b").session
+    assert (mine.id, theirs.id) == ("cc", "cc~key-b")
+    assert world.ask(BORROWED, principal="key-b").session.sequence == 2
+    assert world.ask(BORROWED).session.sequence == 2
+
+
+def test_an_explicit_id_is_the_workspaces() -> None:
+    world = World()
+    world.ask(EXPLICIT)
+    assert world.ask(EXPLICIT, principal="key-b").session.sequence == 2
+    assert world.ask(EXPLICIT, workspace="research").session.sequence == 1
+
+
+@pytest.mark.parametrize(
+    ("participant", "header"), [(None, True), ("user", True), ("agent", True), ("tool", False), ("memory", False)]
+)
+def test_only_a_user_or_an_agent_heads_a_session(participant: Participant | None, header: bool) -> None:
+    for headers in (EXPLICIT, {}):
+        world = World()
+        assert world.ask(headers, participant=participant).session.header is header
+    assert not world.ask(EXPLICIT, participant="tool").session.header
+
+
+def test_an_id_that_cannot_be_one_is_refused() -> None:
+    found = World().ask({b"x-session-id": b"caf\xc3\xa9"})
+    assert found.refusal is not None
+    assert (found.refusal.status, found.refusal.code) == (400, "invalid_session_id")
+    assert "caf" not in found.refusal.message
+    assert found.session.source == "new"
+
+
+@pytest.mark.parametrize(("idle_s", "refused"), [(86400, False), (86400.001, True)])
+def test_an_explicit_session_is_closed_after_a_day(idle_s: float, refused: bool) -> None:
+    world = World()
+    world.ask(EXPLICIT)
+    assert (world.ask(EXPLICIT, after_s=idle_s).refusal is not None) is refused
+
+
+def test_an_ended_explicit_session_is_refused_and_stays_as_it_was() -> None:
+    world = World()
+    world.ask(EXPLICIT, ends=True)
+    found = world.ask(EXPLICIT)
+    assert found.refusal is not None
+    assert (found.refusal.status, found.refusal.code) == (410, "session_closed")
+    assert (found.session.source, found.session.previous_id) == ("new", "talk")
+    assert found.session.id != "talk"
+
+
+def test_an_ended_borrowed_session_is_continued() -> None:
+    world = World()
+    world.ask(BORROWED, ends=True)
+    found = world.ask(BORROWED)
+    assert found.refusal is None
+    assert (found.session.id, found.session.previous_id, found.session.sequence) == ("cc~2", "cc", 1)
+
+
+def test_what_happens_to_closed_sessions_can_be_turned_around() -> None:
+    world = World(Rules(closed_explicit="continue", closed_borrowed="reject"))
+    world.ask(EXPLICIT, ends=True)
+    world.ask(BORROWED, ends=True)
+    assert world.ask(EXPLICIT).session.previous_id == "talk"
+    assert world.ask(BORROWED).refusal is not None
+
+
+def test_an_id_that_the_gateway_gave_away_can_be_sent_back() -> None:
+    world = World()
+    given = world.ask().session.id
+    found = world.ask({b"x-spangate-session-id": given.encode()}).session
+    assert (found.id, found.sequence, found.header) == (given, 2, False)
