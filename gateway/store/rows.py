@@ -29,7 +29,8 @@ _LISTED = (
 _UPSERT_SESSIONS = f"""
 INSERT INTO sessions (id, workspace, first_ns, last_ns, exchanges, failures, input_tokens, output_tokens, worst, user,
     source, origin, models, providers, preview, previous_id, closed)
-SELECT session_id, workspace, min(started_ns), max(ended_ns), count(*), total(end <> 'finished'),
+SELECT session_id, workspace, min(started_ns), max(ended_ns), count(*),
+    total(end NOT IN ('finished', 'blocked', 'refused')),
     coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), max(CASE outcome {_WORST} ELSE 0 END), max(user),
     max(session_source), max(origin), model, provider, max(preview), max(previous_session), max(session_end)
 FROM exchanges WHERE n > ? GROUP BY session_id, workspace, model, provider ORDER BY min(n)

@@ -114,11 +114,13 @@ def check_version(connection: sqlite3.Connection, path: str) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application != _APPLICATION_ID and (application or tables):
-        raise UnusableDatabaseError(f"{path} is another program's database; name a new file in extensions.storage.url")
+        raise UnusableDatabaseError(
+            f"{path} is another program's database; name a new file in extensions::storage::url"
+        )
     if version > len(MIGRATIONS):
         raise UnusableDatabaseError(
             f"{path} was written by a newer spangate (schema {version}; this one knows {len(MIGRATIONS)}); "
-            "upgrade spangate, or name another file in extensions.storage.url"
+            "upgrade spangate, or name another file in extensions::storage::url"
         )
     return int(version)
 

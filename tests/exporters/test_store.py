@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.exporters.store import ContentSetting, StoreExporter, record_of
+from gateway.link.frames import BatchBuilder
 from gateway.link.records import ExchangeRecord
 from gateway.link.uplink import Uplink
 from gateway.model.exchange import Captured, Exchange, Refusal
@@ -68,6 +69,14 @@ def test_a_message_the_control_plane_has_is_named_but_not_sent(exchange: Exchang
     record = record_of(exchange, known, _whole)
     assert [message.role for message in record.messages] == ["user", "assistant"]
     assert len(record.input_digests) == 32
+
+
+def test_a_long_history_that_is_known_costs_its_digests_alone(exchange: Exchange) -> None:
+    assert exchange.request is not None
+    exchange.request.messages = [_entry("user", f"{number} " + "long " * 200) for number in range(500)]
+    known = {entry.digest for entry in exchange.request.system + exchange.request.messages}
+    size = BatchBuilder().add(record_of(exchange, known, _whole))
+    assert size < 500 * 16 + 1500
 
 
 def test_an_exchange_refused_before_it_had_a_session_stands_alone(exchange: Exchange) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 
 import msgspec
 
@@ -64,9 +65,8 @@ def a_record(id: str = "e1", **changes: object) -> ExchangeRecord:  # noqa: A002
 
 
 def a_message(text: str, role: str = "user") -> MessageRecord:
-    """Its digest is the text's start, filled up: easy to name in a test."""
     json = msgspec.json.encode({"role": role, "parts": [{"type": "text", "content": text}]})
-    return MessageRecord(f"{role}:{text}".encode()[:16].ljust(16, b"."), role, json)
+    return MessageRecord(blake2b(json, digest_size=16).digest(), role, json)
 
 
 class Sink:

@@ -218,5 +218,5 @@ async def _counted(uplink: Uplink, counter: str, value: int) -> None:
 
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 the uplink has nobody to tell, so the loop is let run
+        while not condition():
             await asyncio.sleep(0)

@@ -1,0 +1,1 @@
+"""What the command line does with the store: lists, shows, follows. Works whether or not the gateway runs."""

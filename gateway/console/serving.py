@@ -1,0 +1,27 @@
+"""Listening for the console and for health: an occupied port is said in one line, with the remedy."""
+
+import errno
+
+from aiohttp import web
+
+from gateway.units import host_port
+
+
+class EndpointError(Exception):
+    """Which endpoint cannot be had, and what to do."""
+
+
+async def serve(app: web.Application, endpoint: str, setting: str) -> web.AppRunner:
+    """Listen at `endpoint`; `setting` is where in the config it stands. Clean up the runner in the end."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, *host_port(endpoint)).start()
+    except OSError as error:
+        await runner.cleanup()
+        if error.errno == errno.EADDRINUSE:
+            reason = f"{endpoint} is in use; stop what listens there"
+        else:
+            reason = f"cannot listen at {endpoint}: {error.strerror or error}; choose another"
+        raise EndpointError(f"{setting}: {reason}, or change {setting}") from error
+    return runner

@@ -1,0 +1,138 @@
+"""The control plane's composition: writer, link to the workers, console, health. Never in the way of a relayed call."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from socket import socket
+
+from aiohttp import web
+
+from gateway.console.app import ConsoleConfig, console_app
+from gateway.console.auth import AdminToken, Auth, admin_token
+from gateway.console.desk import Desk
+from gateway.console.health import Health, HealthCheckConfig, health_app
+from gateway.console.pages import Pages
+from gateway.console.serving import EndpointError, serve
+from gateway.link.server import LinkServer
+from gateway.store.config import StorageConfig
+from gateway.store.sqlite import StoreWriter
+from gateway.store.tables import UnusableDatabaseError
+
+
+@dataclass(slots=True, frozen=True)
+class ControlSettings:
+    storage: StorageConfig
+    console: ConsoleConfig | None = None
+    """None where the extension is not in use; the same for health."""
+    health: HealthCheckConfig | None = None
+    workers: int = 1
+    gateway_url: str = "http://127.0.0.1:4000"
+    """Where clients reach the proxy, for the console's first page."""
+    admin_token: str | None = None
+    """None: `SPANGATE_ADMIN_TOKEN` of the environment, else the one made at the first start."""
+    drain_s: float = 5.0
+
+
+class ControlPlaneError(SystemExit):
+    """Why the control plane cannot start, and the remedy. Uncaught, it is one line on stderr and exit code 1."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Error: {reason}")
+
+
+async def run_control_plane(
+    settings: ControlSettings, listen_fd: int, ready: Callable[[], None], stop: asyncio.Event
+) -> None:
+    """Serve until `stop` is set. `listen_fd` is a listening Unix socket, which stays the supervisor's.
+
+    Raises ControlPlaneError where the database or an endpoint cannot be had.
+    """
+    writer = StoreWriter(settings.storage.path, settings.storage.retention)
+    await asyncio.to_thread(_start_writer, writer, settings.storage)
+    link = LinkServer(writer)
+    listening = socket(fileno=os.dup(listen_fd))
+    closing: list[Callable[[], None]] = []
+    runners: list[web.AppRunner] = []
+    try:
+        if settings.console is not None:
+            runners.append(await _start_console(settings, settings.console, closing))
+        if settings.health is not None:
+            check = _health_check(writer, link, settings.workers)
+            runners.append(await _listen(health_app(check), settings.health.endpoint, "health_check"))
+        link.start(listening)
+        ready()
+        await stop.wait()
+    finally:
+        # What was read is stored and acknowledged first; only then do connections close.
+        await link.pause()
+        await asyncio.to_thread(writer.stop, settings.drain_s)
+        await asyncio.sleep(0)
+        await link.stop()
+        listening.close()
+        for runner in runners:
+            await runner.cleanup()
+        for close in closing:
+            close()
+
+
+def _start_writer(writer: StoreWriter, storage: StorageConfig) -> None:
+    try:
+        writer.start()
+    except UnusableDatabaseError as error:
+        raise ControlPlaneError(str(error)) from error
+    except Exception as error:
+        # The boundary to whatever SQLite and the file system may say; its text names no content.
+        raise ControlPlaneError(
+            f"{storage.path} cannot be opened ({error}); check its folder's permissions and space, "
+            "or change extensions::storage::url"
+        ) from error
+
+
+async def _start_console(
+    settings: ControlSettings, config: ConsoleConfig, closing: list[Callable[[], None]]
+) -> web.AppRunner:
+    path = settings.storage.path
+    given = settings.admin_token or os.environ.get("SPANGATE_ADMIN_TOKEN")
+    try:
+        token = admin_token(path.parent, given)
+    except OSError as error:
+        raise ControlPlaneError(f"the administrator's token cannot be kept in {path.parent}: {error}") from error
+    desk = Desk(path)
+    closing.append(desk.close)
+    app = console_app(desk, Auth(token), Pages(settings.gateway_url))
+    runner = await _listen(app, config.endpoint, "console")
+    _show(token, config.endpoint, path.parent)
+    return runner
+
+
+async def _listen(app: web.Application, endpoint: str, extension: str) -> web.AppRunner:
+    try:
+        return await serve(app, endpoint, f"extensions::{extension}::endpoint")
+    except EndpointError as error:
+        raise ControlPlaneError(str(error)) from error
+
+
+def _show(token: AdminToken, endpoint: str, folder: Path) -> None:
+    """Once, at the first start: the token is nowhere else, only its hash is kept."""
+    if token.made is not None:
+        sys.stderr.write(
+            f"console: http://{endpoint}\n"
+            f"administrator's token (shown only now; its hash is in {folder}): {token.made}\n"
+        )
+        sys.stderr.flush()
+
+
+def _health_check(writer: StoreWriter, link: LinkServer, expected: int) -> Callable[[], Health]:
+    def check() -> Health:
+        connected = len(link.workers)
+        reason = None
+        if writer.trouble is not None:
+            reason = f"the store cannot be written: {writer.trouble}"
+        elif not connected:
+            reason = "no worker is connected"
+        return Health("ok" if reason is None else "unavailable", reason, connected, expected)
+
+    return check

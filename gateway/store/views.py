@@ -1,0 +1,215 @@
+"""Sessions and traces as the API and the command line give them to programs. Pure: rows in, structures out."""
+
+import msgspec
+
+from gateway.store.queries import AssessmentRow, ExchangeRow, MessageRow, SessionRow, Turn
+from gateway.store.reading import EVENT_TYPES, moment, status_of
+
+
+class SessionView(msgspec.Struct):
+    id: str
+    workspace: str
+    started: str
+    last_activity: str
+    closed: bool
+    exchanges: int
+    failures: int
+    input_tokens: int
+    output_tokens: int
+    outcome: str
+    user: str | None
+    origin: str
+    source: str
+    models: list[str]
+    providers: list[str]
+    preview: str
+    previous_id: str | None
+
+
+class UsageView(msgspec.Struct):
+    state: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+
+
+class AssessmentView(msgspec.Struct):
+    agent: str
+    version: str
+    role: str
+    direction: str
+    intent: str
+    outcome: str
+    state: str
+    reason: str
+    risk: str
+    confidence: float
+    took_ms: float
+
+
+class SessionPlace(msgspec.Struct):
+    """How an exchange came into its session."""
+
+    source: str
+    confidence: float
+    sequence: int
+    header: bool
+
+
+class TraceView(msgspec.Struct):
+    id: str
+    exchange: str
+    direction: str
+    session_id: str
+    workspace: str
+    time: str
+    event_type: str
+    participant: str
+    parent: str | None
+    session: SessionPlace
+    status: str
+    outcome: str
+    end: str
+    error: str | None
+    http_status: int
+    user: str | None
+    origin: str
+    service: str
+    provider: str
+    api: str
+    operation: str
+    model: str
+    stream: bool
+    duration_ms: float
+    first_byte_ms: float | None
+    overhead_ms: float
+    capture: str
+    usage: UsageView
+    finish_reasons: list[str]
+    otel_trace_id: str
+    repeated_messages: int
+    """How many earlier messages stood before `messages` in the request and are left out here."""
+    messages: list[msgspec.Raw]
+    assessments: list[AssessmentView]
+
+
+def session_view(row: SessionRow) -> SessionView:
+    return SessionView(
+        id=row.id,
+        workspace=row.workspace,
+        started=moment(row.first_ns),
+        last_activity=moment(row.last_ns),
+        closed=bool(row.closed),
+        exchanges=row.exchanges,
+        failures=row.failures,
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        outcome=row.outcome,
+        user=row.user,
+        origin=row.origin,
+        source=row.source,
+        models=_names(row.models),
+        providers=_names(row.providers),
+        preview=row.preview,
+        previous_id=row.previous_id,
+    )
+
+
+def traces_of(turn: Turn) -> list[TraceView]:
+    """The sides of one exchange; an exchange that was refused before anything came back has one."""
+    sides = ["inlet"]
+    if has_response(turn):
+        sides.append("response")
+    return [trace_view(turn, side) for side in sides]
+
+
+def has_response(turn: Turn) -> bool:
+    return bool(turn.outputs) or turn.exchange.refusal_code is None
+
+
+def trace_view(turn: Turn, direction: str) -> TraceView:
+    row = turn.exchange
+    inlet = direction == "inlet"
+    return TraceView(
+        id=f"{row.id}.{direction}",
+        exchange=row.id,
+        direction=direction,
+        session_id=row.session_id,
+        workspace=row.workspace,
+        time=moment(row.started_ns if inlet else row.ended_ns),
+        event_type=EVENT_TYPES.get(row.participant, row.participant),
+        participant=row.participant if inlet else "llm",
+        parent=row.parent_exchange,
+        session=SessionPlace(
+            row.session_source, row.session_confidence, row.session_sequence, bool(row.session_header)
+        ),
+        status=status_of(row),
+        outcome=row.outcome,
+        end=row.end,
+        error=row.refusal_code or row.error_type,
+        http_status=row.status,
+        user=row.user,
+        origin=row.origin,
+        service=row.service,
+        provider=row.provider,
+        api=row.api,
+        operation=row.operation,
+        model=row.model if inlet else row.response_model or row.model,
+        stream=bool(row.stream),
+        duration_ms=row.duration_ms,
+        first_byte_ms=row.first_byte_ms,
+        overhead_ms=row.overhead_ms,
+        capture=row.capture,
+        usage=_usage(row),
+        finish_reasons=row.finish_reasons.split(",") if row.finish_reasons else [],
+        otel_trace_id=row.trace_id.hex(),
+        repeated_messages=len(row.inputs) - len(turn.inputs) if inlet else 0,
+        messages=[_raw(message) for message in (turn.inputs if inlet else turn.outputs)],
+        assessments=[_assessment(said) for said in turn.assessments if said.direction == direction],
+    )
+
+
+def _names(joined: str) -> list[str]:
+    return [name for name in joined.split("\n") if name]
+
+
+def _usage(row: ExchangeRow) -> UsageView:
+    return UsageView(
+        row.usage_state,
+        row.input_tokens,
+        row.output_tokens,
+        row.cache_read_tokens,
+        row.cache_write_tokens,
+        row.reasoning_tokens,
+    )
+
+
+def _assessment(said: AssessmentRow) -> AssessmentView:
+    return AssessmentView(
+        said.agent,
+        said.version,
+        said.role,
+        said.direction,
+        said.intent,
+        said.outcome,
+        said.state,
+        said.reason,
+        said.risk,
+        said.confidence,
+        said.took_ms,
+    )
+
+
+class _Absent(msgspec.Struct, omit_defaults=True):
+    """A message whose content is not stored, or not any more."""
+
+    role: str
+    parts: tuple[()] = ()
+
+
+def _raw(message: MessageRow | None) -> msgspec.Raw:
+    if message is not None and message.json:
+        return msgspec.Raw(message.json)
+    return msgspec.Raw(msgspec.json.encode(_Absent(message.role if message is not None else "unknown")))
