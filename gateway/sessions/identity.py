@@ -10,7 +10,7 @@ from gateway.model.exchange import Participant
 from gateway.model.message import RequestReading
 from gateway.sessions.agents import Client
 from gateway.sessions.ids import bounded
-from gateway.sessions.packed import unpacked
+from gateway.sessions.packed import PACKED_FIELD, unpacked
 
 HeaderMap = Mapping[bytes, bytes]
 """Values by lower-case name."""
@@ -109,9 +109,11 @@ def _participant(raw: bytes, ignored: Counter[str]) -> Participant | None:
 
 def user_of(reading: RequestReading, ignored: Counter[str]) -> str | None:
     """The user that a body names; of a packed field its account, without the session that is packed beside it."""
-    if not reading.user:
+    written = reading.session_hints.get(PACKED_FIELD) or reading.user
+    if not written:
         return None
-    return _label((unpacked(reading.user).user or reading.user).encode("utf-8", "surrogatepass"), "body", ignored)
+    user = unpacked(written).user or reading.user
+    return _label(user.encode("utf-8", "surrogatepass"), "body", ignored) if user else None
 
 
 def speaker(reading: RequestReading) -> Participant:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+PACKED_FIELD = "metadata.user_id"
 _OLD = re.compile(r"user_(?P<device>[0-9a-f]+)_account_(?P<account>[0-9a-f-]*)_session_(?P<session>[0-9a-f-]+)")
 
 

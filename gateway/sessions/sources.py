@@ -15,7 +15,7 @@ import msgspec
 from gateway.model.message import RequestReading
 from gateway.sessions.identity import HeaderMap
 from gateway.sessions.ids import bounded
-from gateway.sessions.packed import unpacked
+from gateway.sessions.packed import PACKED_FIELD, unpacked
 
 EXPLICIT = b"x-spangate-session-id"
 PLAIN = b"x-session-id"
@@ -91,7 +91,6 @@ BODY = (
     "metadata.chat_id",
     "episode_id",
 )
-_PACKED = "metadata.user_id"
 _NAMES_REMEMBERED = 1024
 _UNRANKED = -1
 
@@ -173,7 +172,7 @@ class Sources:
         hints = reading.session_hints
         if not hints:
             return None
-        packed = hints.get(_PACKED)
+        packed = hints.get(PACKED_FIELD)
         written = [unpacked(packed).session] if packed else []
         written += [hints[field] for field in BODY if field in hints]
         for text in written:

@@ -108,3 +108,9 @@ def test_a_request_without_messages_is_a_users() -> None:
 )
 def test_a_body_names_the_user(written: str | None, user: str | None) -> None:
     assert user_of(reading(user=written), Counter()) == user
+
+
+def test_a_packed_field_names_the_user_where_the_reader_left_it_out() -> None:
+    found = reading()
+    found.session_hints = {"metadata.user_id": '{"device_id": "d", "session_id": "s"}'}
+    assert user_of(found, Counter()) == "d"
