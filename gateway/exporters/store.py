@@ -94,7 +94,7 @@ def record_of(exchange: Exchange, sent: Container[bytes], content_of: Callable[[
         request.stream,
         exchange.status,
         exchange.end or "shutdown",
-        exchange.error_type or response.error_type,
+        response.error_type or exchange.error_type,
         exchange.verdict.outcome,
         _capture(exchange),
         exchange.started_ns,
