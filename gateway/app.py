@@ -10,7 +10,10 @@ import structlog
 
 from gateway import __version__
 from gateway.config.schema import Config
+from gateway.console.app import ConsoleConfig
+from gateway.console.health import HealthCheckConfig
 from gateway.contracts import Exporter, Processor, Provider
+from gateway.control import ControlSettings, run_control_plane
 from gateway.exporters.debug import DebugConfig, DebugExporter
 from gateway.exporters.nop import NopConfig, NopExporter
 from gateway.exporters.otlp_http import OtlpHttpConfig, OtlpHttpExporter
@@ -20,9 +23,8 @@ from gateway.model.exchange import Exchange
 from gateway.model.message import RequestReading
 from gateway.pipeline import Pipeline
 from gateway.policy.engine import PolicySet
-from gateway.policy.load import load_agents
 from gateway.policy.redaction import redacted
-from gateway.processors.policy import PolicyConfig, PolicyProcessor
+from gateway.processors.policy import PolicyConfig, PolicyProcessor, policies_of
 from gateway.processors.session import SessionConfig, SessionProcessor
 from gateway.providers.anthropic_messages import AnthropicMessages
 from gateway.providers.generic import Generic
@@ -100,6 +102,18 @@ async def run_worker(
     await Worker(config, control_path, os.environ).run(listening, stop, ready)
 
 
+async def run_control(config: Config, socket_fd: int, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """The control plane process' main."""
+    settings = ControlSettings(
+        _extension(config, StorageConfig) or StorageConfig(),
+        _extension(config, ConsoleConfig),
+        _extension(config, HealthCheckConfig),
+        workers=config.service.workers,
+        gateway_url=f"http://{llm_config(config).endpoint}",
+    )
+    await run_control_plane(settings, socket_fd, ready, stop)
+
+
 def llm_config(config: Config) -> LlmConfig:
     """The one llm receiver of this version."""
     return next(found for found in config.receivers.values() if isinstance(found, LlmConfig))
@@ -130,7 +144,7 @@ def _policies(config: Config, processors: Sequence[str]) -> PolicySet:
     """The agents of the policy processor in the pipeline; without one, the built-in sensitive patterns alone."""
     written = [config.processors[name] for name in processors]
     policy = next((found for found in written if isinstance(found, PolicyConfig)), None)
-    return PolicySet(load_agents(policy.files) if policy is not None else [])
+    return policies_of(policy) if policy is not None else PolicySet(())
 
 
 def _processor(

@@ -192,9 +192,9 @@ def _tail(arguments: argparse.Namespace) -> int:
 
 
 def _sessions_list(arguments: argparse.Namespace) -> int:
-    from gateway.commands.sessions import list_sessions
+    from gateway.commands.sessions import Form, list_sessions
 
-    form = "json" if arguments.json else "csv" if arguments.csv else "table"
+    form: Form = "json" if arguments.json else "csv" if arguments.csv else "table"
     return list_sessions(_database(arguments), sys.stdout, limit=arguments.limit, form=form)
 
 

@@ -13,7 +13,8 @@ STATUS_UNSET, STATUS_ERROR = 0, 2
 class SpanEvent(NamedTuple):
     time_ns: int
     name: str
-    attributes: Attributes
+    attributes: tuple[tuple[str, AttributeValue], ...]
+    """Not to be changed in place: equal events share it, and its bytes are remembered."""
 
 
 class Content(NamedTuple):

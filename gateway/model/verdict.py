@@ -29,7 +29,7 @@ class Finding(NamedTuple):
     """In characters of that text."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, eq=False)
 class Assessment:
     """What one agent says about one direction of one exchange."""
 
@@ -62,7 +62,7 @@ class Verdict:
 
     def add(self, assessment: Assessment) -> None:
         self.assessments.append(assessment)
-        if OUTCOMES.index(assessment.outcome) > OUTCOMES.index(self.outcome):
+        if assessment.outcome != self.outcome and OUTCOMES.index(assessment.outcome) > OUTCOMES.index(self.outcome):
             self.outcome = assessment.outcome
 
     @property

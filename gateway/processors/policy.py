@@ -59,8 +59,8 @@ class PolicyProcessor:
 
     def on_tail(self, exchange: Exchange) -> None:
         """Observers and shadows on the request, everybody on the response."""
-        inline_done = any(each.direction == "inlet" for each in exchange.verdict.assessments)
-        if self.needs_reading and not inline_done:
+        inlet_seen = exchange.verdict.assessments
+        if self.needs_reading and not any(each.direction == "inlet" for each in inlet_seen):
             # Never asked in line: a passive exchange, or refused before it was our turn.
             self._add(exchange, self._inlet(exchange, "inline", released=True))
         if self._policies.asked("inlet", "tail"):
@@ -112,6 +112,8 @@ class PolicyProcessor:
         self._counters["assessed"] += len(assessments)
         for assessment in assessments:
             exchange.verdict.add(assessment)
+            if assessment.outcome == "allowed" and assessment.state == "evaluated":
+                continue
             if assessment.outcome in ("flagged", "escalated"):
                 self._counters[assessment.outcome] += 1
             if assessment.state in ("timed_out", "failed_open", "failed_closed"):

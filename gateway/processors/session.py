@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -51,6 +52,9 @@ class SessionConfig(ConfigModel):
     closed: ClosedConfig = Field(default_factory=ClosedConfig)
 
 
+_TOOLS_REMEMBERED = 64
+
+
 class SessionProcessor(Processor):
     """Asks for a reading of the body only where the headers do not name the session."""
 
@@ -67,6 +71,7 @@ class SessionProcessor(Processor):
         self.ignored = self._sources.ignored
         """What could not be an id or a label, and was left out: by header, `header` or `body`."""
         rules = Rules(config.anonymous, config.closed.explicit, config.closed.borrowed)
+        self._tools: dict[bytes, bytes] = {}
         self._resolver = Resolver(self._sources, state, rules)
 
     def on_request(self, exchange: Exchange) -> None:
@@ -96,7 +101,20 @@ class SessionProcessor(Processor):
         if exchange.user is None:
             exchange.user = user_of(reading, self.ignored)
         session = exchange.session
-        digests = [entry.digest for entry in reading.messages]
-        session.parent_exchange, session.new_from = self._state.extend(
-            exchange.workspace, session.id, exchange.id, digests
-        )
+        # Instructions and tools first: where they have changed, nothing of this exchange is "what the parent had".
+        ahead = [entry.digest for entry in reading.system]
+        if reading.tools is not None:
+            ahead.append(self._tools_digest(reading.tools))
+        digests = [*ahead, *[entry.digest for entry in reading.messages]]
+        parent, known = self._state.extend(exchange.workspace, session.id, exchange.id, digests)
+        session.parent_exchange = parent
+        session.new_from = known - len(ahead) if known > len(ahead) else 0
+
+    def _tools_digest(self, tools: bytes) -> bytes:
+        """Of the latest tools it is remembered: an agent sends the same 50 KB with each turn."""
+        digest = self._tools.get(tools)
+        if digest is None:
+            if len(self._tools) >= _TOOLS_REMEMBERED:
+                self._tools.clear()
+            digest = self._tools[tools] = blake2b(tools, digest_size=16).digest()
+        return digest

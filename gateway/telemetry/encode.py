@@ -98,7 +98,24 @@ def _status(span: Span) -> bytes:
 
 def _event(event: SpanEvent) -> bytes:
     """Span.events (11): time (1), name (2), attributes (3)."""
+    said = _said(event)
+    size = 9 + len(said)
+    return b"\x5a" + varint(size) + _event_time(0x09, event.time_ns & _UINT64) + said
+
+
+_EVENTS_REMEMBERED = 4096
+_said_before: dict[int, tuple[SpanEvent, bytes]] = {}
+
+
+def _said(event: SpanEvent) -> bytes:
+    """An event's name and attributes. Remembered by the identity of its attributes, which the entry keeps alive."""
+    key = id(event.attributes)
+    found = _said_before.get(key)
+    if found is not None and found[0].name == event.name:
+        return found[1]
     name = utf8(event.name)
-    head = _event_time(0x09, event.time_ns & _UINT64) + b"\x12" + varint(len(name)) + name
-    data = head + b"".join(key_values(b"\x1a", event.attributes))
-    return b"\x5a" + varint(len(data)) + data
+    data = b"\x12" + varint(len(name)) + name + b"".join(key_values(b"\x1a", event.attributes))
+    if len(_said_before) >= _EVENTS_REMEMBERED:
+        _said_before.clear()
+    _said_before[key] = (event, data)
+    return data

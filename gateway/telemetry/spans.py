@@ -1,5 +1,7 @@
 """A finished exchange as one span of the GenAI semantic conventions. No I/O; invents nothing that was not said."""
 
+from functools import lru_cache
+
 import msgspec
 
 from gateway.model.exchange import Exchange, Participant
@@ -230,21 +232,25 @@ def _capture(exchange: Exchange) -> str:
 
 
 def _evaluation(exchange: Exchange, assessment: Assessment) -> SpanEvent:
-    attributes: Attributes = [
+    when = _assessed_ns(exchange, assessment)
+    return SpanEvent(when, sc.EVENT_GEN_AI_EVALUATION_RESULT, _evaluation_attributes(assessment))
+
+
+@lru_cache(maxsize=4096)
+def _evaluation_attributes(assessment: Assessment) -> tuple[tuple[str, AttributeValue], ...]:
+    """Remembered by the assessment itself: an agent that found nothing says so with the same object again and again."""
+    explanation = ((sc.GEN_AI_EVALUATION_EXPLANATION, assessment.reason),) if assessment.reason else ()
+    return (
         (sc.GEN_AI_EVALUATION_NAME, assessment.agent),
         (sc.GEN_AI_EVALUATION_SCORE_LABEL, assessment.intent),
-    ]
-    if assessment.reason:
-        attributes.append((sc.GEN_AI_EVALUATION_EXPLANATION, assessment.reason))
-    attributes += [
+        *explanation,
         (sc.SPANGATE_ROLE, assessment.role),
         (sc.SPANGATE_DIRECTION, assessment.direction),
         (sc.SPANGATE_RISK, assessment.risk),
         (sc.SPANGATE_CONFIDENCE, float(assessment.confidence)),
         (sc.SPANGATE_TOOK_MS, float(assessment.took_ms)),
         (sc.SPANGATE_STATE, assessment.state),
-    ]
-    return SpanEvent(_assessed_ns(exchange, assessment), sc.EVENT_GEN_AI_EVALUATION_RESULT, attributes)
+    )
 
 
 def _assessed_ns(exchange: Exchange, assessment: Assessment) -> int:
