@@ -172,7 +172,7 @@ class Pipeline:
         body = exchange.response_body
         if body is None:
             return None
-        fields = {name.lower(): value for name, value in exchange.response_headers}
+        fields = exchange.response_header_map
         provider = self._providers[exchange.api or "generic"]
         content_type = fields.get(b"content-type", b"").decode("latin-1")
         reader = provider.response_reader(exchange.request, exchange.status, content_type)

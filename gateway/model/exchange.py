@@ -106,6 +106,8 @@ class Exchange:
     status: int = 0
     """Of the answer the client got; 0 where none began."""
     response_headers: Headers = field(default_factory=list)
+    response_header_map: dict[bytes, bytes] = field(default_factory=dict)
+    """By lower-case name; of a repeated header the last value."""
     response_body: Captured | None = None
     upstream_started_ns: int = 0
     """Monotonic, like every `_ns` below; 0 is "did not happen"."""

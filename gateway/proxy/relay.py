@@ -272,6 +272,7 @@ class Relay:
         exchange = self.exchange
         exchange.status = response.status
         exchange.response_headers = response.headers
+        exchange.response_header_map = response.header_map
         exchange.response_body = Captured(self._limits.capture)
         self._head_sent = True
         status = response.status

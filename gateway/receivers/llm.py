@@ -12,7 +12,7 @@ from gateway.contracts import Provider
 from gateway.model.exchange import Captured, Exchange, Headers, Refusal
 from gateway.pipeline import Pipeline
 from gateway.proxy.handler import Origin, Plan, RequestHead
-from gateway.proxy.headers import NOT_FORWARDED, forwardable
+from gateway.proxy.headers import NOT_FORWARDED, connection_tokens
 from gateway.proxy.routes import Routes
 from gateway.receivers.llm_config import LlmConfig, ProviderConfig
 
@@ -34,6 +34,22 @@ _GATEWAY_KEY = re.compile(rb"(?:bearer\s+)?sg-", re.IGNORECASE)
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _KEY_IN_QUERY = re.compile(r"(?<=[?&])((?:api[_-]?)?key=)[^&]*", re.IGNORECASE)
 _APIS_REMEMBERED = 1024
+
+
+class Randomness:
+    """The system's random bytes, fetched some thousand at a time: a system call for each exchange would be felt."""
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._used = 0
+
+    def take(self, count: int) -> bytes:
+        start = self._used
+        if start + count > len(self._bytes):
+            self._bytes = os.urandom(max(4096, count))
+            start = 0
+        self._used = start + count
+        return self._bytes[start : self._used]
 
 
 @dataclass(slots=True, frozen=True)
@@ -65,33 +81,34 @@ class LlmReceiver:
         self._capture = config.capture_max
         self._propagate = config.propagate
         self._dropped = NOT_FORWARDED | _OURS | (frozenset() if config.propagate else _TRACE_CONTEXT)
+        self._random = Randomness().take
         self._format_of: dict[tuple[str, str], Provider] = {}
 
     # Handler
 
     def open(self, head: RequestHead) -> Plan:
-        path, _, query = head.target.decode("latin-1").partition("?")
+        target = head.target.decode("latin-1")
+        path, _, query = target.partition("?")
         if path == "/" and head.method in ("GET", "HEAD"):
             return Plan(None, answer=200)
         match = self._routes.match(path, head.header_map)
-        exchange = self._exchange(head)
         if match is None:
-            return Plan(exchange, refusal=self._unknown_route(path))
+            return Plan(self._exchange(head, _masked(target)), refusal=self._unknown_route(path))
         upstream = self._upstreams[match.provider]
         provider = self._format(head.method, match.path)
-        exchange.target = _masked(f"{match.path}?{query}" if query else match.path)
+        exchange = self._exchange(head, _masked(f"{match.path}?{query}") if query else match.path)
         exchange.provider = upstream.name
         exchange.provider_name = upstream.provider_name
         exchange.api = provider.name
         exchange.operation = provider.operation
         exchange.server_address = upstream.origin.host
         exchange.server_port = upstream.origin.port
-        target = upstream.base_path + match.path.encode("latin-1")
+        sent = upstream.base_path + match.path.encode("latin-1")
         if query:
-            target += b"?" + query.encode("latin-1")
+            sent += b"?" + query.encode("latin-1")
             if "sg-" in query:
-                target = _without_gateway_key(target)
-        return Plan(exchange, upstream.origin, target, forward=self._forward(head, upstream, exchange))
+                sent = _without_gateway_key(sent)
+        return Plan(exchange, upstream.origin, sent, forward=self._forward(head, upstream, exchange))
 
     def ready(self, exchange: Exchange) -> Awaitable[None] | None:
         return self._pipeline.ready(exchange)
@@ -117,21 +134,21 @@ class LlmReceiver:
     def malformed(self, head: RequestHead | None, refusal: Refusal) -> Exchange | None:
         if head is None:
             head = RequestHead("_OTHER", b"/", [], {}, 1, "", opened_ns=time.perf_counter_ns())
-        return self._exchange(head)
+        return self._exchange(head, _masked(head.target.decode("latin-1")))
 
     def end(self, exchange: Exchange) -> None:
         self._pipeline.end(exchange)
 
     # Parts
 
-    def _exchange(self, head: RequestHead) -> Exchange:
+    def _exchange(self, head: RequestHead, target: str) -> Exchange:
         now_ns = time.time_ns()
-        random = os.urandom(30)
+        random = self._random(30)
         exchange = Exchange(
             f"{now_ns // 1_000_000:012x}{random[:6].hex()}",
             now_ns,
             head.method,
-            _masked(head.target.decode("latin-1")),
+            target,
             head.headers,
             Captured(self._capture),
             random[6:22],
@@ -161,12 +178,16 @@ class LlmReceiver:
         for slot in _CREDENTIALS & fields.keys():
             if _GATEWAY_KEY.match(fields[slot]):
                 dropped |= {slot}  # SECURITY: a gateway key is for the gateway, in whichever slot it came
+        if b"connection" in fields:
+            dropped |= connection_tokens(head.headers)
+        host = (b"Host", upstream.authority)
         passed = [
-            (name, upstream.authority) if len(name) == 4 and name.lower() == b"host" else (name, value)
-            for name, value in forwardable(head.headers, dropped, fields.get(b"connection"))
+            (header if lower != b"host" else (header[0], host[1]))
+            for header in head.headers
+            if (lower := header[0].lower()) not in dropped
         ]
         if b"host" not in head.header_map:
-            passed.insert(0, (b"Host", upstream.authority))
+            passed.insert(0, host)
         if upstream.credential is not None:
             passed.append(upstream.credential)
         if self._propagate:
