@@ -71,7 +71,7 @@ def _code(headers: Any) -> str:
 
 
 async def _small_talk(clients: Clients) -> str:
-    """Three turns without any session id: the gateway finds them by their content."""
+    """Three turns without any session id: the gateway knows them by their user and their timing."""
     return await _chat(clients, "ada", ["Hello there", "What is a session?", "Thanks, that helps"])
 
 
@@ -140,7 +140,7 @@ async def _card_number(clients: Clients) -> str:
 
 async def _overloaded(clients: Clients) -> str:
     await clients.openai.chat.completions.create(
-        model="demo-error-429", messages=[{"role": "user", "content": "Are you there?"}], user="ada"
+        model="demo-error-429", messages=[{"role": "user", "content": "Are you there?"}], user="alan"
     )
     return "answered, against expectation"
 

@@ -61,10 +61,11 @@ async def test_sync_client_streams_and_answers(gateway: Gateway) -> None:
     assert whole == streamed
 
 
-async def test_tool_loop_is_one_session(gateway: Gateway, client: anthropic.AsyncAnthropic) -> None:
+async def test_tool_loop_of_one_user_is_one_session(gateway: Gateway, client: anthropic.AsyncAnthropic) -> None:
+    named: Any = {"x-user-id": "grace"}
     asked: Any = [{"role": "user", "content": "How is the weather in Braga?"}]
     first = await client.messages.with_raw_response.create(
-        model="demo-tools", max_tokens=100, messages=asked, tools=TOOLS
+        model="demo-tools", max_tokens=100, messages=asked, tools=TOOLS, extra_headers=named
     )
     session_id = first.headers["x-spangate-session"]
     call = (await first.parse()).content[0]
@@ -72,7 +73,7 @@ async def test_tool_loop_is_one_session(gateway: Gateway, client: anthropic.Asyn
     result = {"type": "tool_result", "tool_use_id": call.id, "content": "17 degrees"}
     history: Any = [*asked, {"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
     second = await client.messages.with_raw_response.create(
-        model="demo-tools", max_tokens=100, messages=history, tools=TOOLS
+        model="demo-tools", max_tokens=100, messages=history, tools=TOOLS, extra_headers=named
     )
     assert "17 degrees" in (await second.parse()).content[0].model_dump()["text"]
     assert second.headers["x-spangate-session"] == session_id

@@ -67,9 +67,12 @@ async def test_sync_client_streams_and_answers(gateway: Gateway) -> None:
     assert whole == streamed
 
 
-async def test_tool_loop_is_one_session(gateway: Gateway, client: openai.AsyncOpenAI) -> None:
+async def test_tool_loop_of_one_user_is_one_session(gateway: Gateway, client: openai.AsyncOpenAI) -> None:
+    named: Any = {"x-user-id": "grace"}
     asked: Any = [{"role": "user", "content": "How is the weather in Braga?"}]
-    first = await client.chat.completions.with_raw_response.create(model="demo-tools", messages=asked, tools=TOOLS)
+    first = await client.chat.completions.with_raw_response.create(
+        model="demo-tools", messages=asked, tools=TOOLS, extra_headers=named
+    )
     session_id = first.headers["x-spangate-session"]
     message = first.parse().choices[0].message
     assert message.tool_calls is not None
@@ -77,7 +80,9 @@ async def test_tool_loop_is_one_session(gateway: Gateway, client: openai.AsyncOp
     assert json.loads(call.function.arguments) == {"city": "Braga"}
     result = {"role": "tool", "tool_call_id": call.id, "content": "17 degrees"}
     history: Any = [*asked, message.model_dump(exclude_none=True), result]
-    second = await client.chat.completions.with_raw_response.create(model="demo-tools", messages=history, tools=TOOLS)
+    second = await client.chat.completions.with_raw_response.create(
+        model="demo-tools", messages=history, tools=TOOLS, extra_headers=named
+    )
     assert "17 degrees" in (second.parse().choices[0].message.content or "")
     assert second.headers["x-spangate-session"] == session_id
     traces = await gateway.traces(session_id, 4)
