@@ -98,7 +98,8 @@ def write_conversations(folder: Path, conversations: list[Conversation]) -> Scri
         turns = ",".join(
             f"{{till={turn.end},stamps={{{','.join(map(str, turn.stamps))}}}}}" for turn in conversation.turns
         )
-        lines.append(f'{{file="{number}.json",turns={{{turns}}}}},')
+        # A function each: LuaJIT allows one function 65,536 constants.
+        lines.append(f'(function() return {{file="{number}.json",turns={{{turns}}}}} end)(),')
     manifest = [f"return {{tail=[==[{CONVERSATION_TAIL.decode()}]==],conversations={{", *lines, "}}"]
     (folder / "manifest.lua").write_text("\n".join(manifest))
     return Script("agents.lua", folder)

@@ -11,7 +11,7 @@ import yaml
 
 from bench.ledger import Store
 from bench.machine import REST_CORE, SUBJECT_CORE, command_line, descendants, free_ports, pin
-from bench.processes import listening, running, wait_until
+from bench.processes import answering, running, wait_until
 
 Tree = dict[str, object]
 Messages = Literal["full", "new", "none"]
@@ -108,7 +108,7 @@ def gateway(command: Path, folder: Path, setup: Setup, upstream_port: int, sink_
     config, log = folder / "spangate.yaml", folder / "log"
     config.write_text(yaml.safe_dump(config_of(setup, ports, upstream_port, sink_port, folder), sort_keys=False))
     with running([str(command), "run", "--config", str(config)], REST_CORE, log) as process:
-        wait_until(lambda: listening(ports.proxy) and _found(process.pid), process, log, READY_LIMIT_S)
+        wait_until(lambda: answering(ports.proxy) and _found(process.pid), process, log, READY_LIMIT_S)
         worker, control_plane = _children_of(process.pid)
         pin(worker, SUBJECT_CORE)
         store = Store(folder / "spangate.db") if setup.stores else None

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -70,6 +71,13 @@ def _end_with_parent() -> None:
 def listening(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.5):
         return True
+    return False
+
+
+def answering(port: int) -> bool:
+    """Whether `GET /` gets a 200: a listening socket alone may be held for a process that is still starting."""
+    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1) as answer:
+        return bool(answer.status == 200)
     return False
 
 
