@@ -87,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_config(parser: argparse.ArgumentParser, required: bool = False) -> None:
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", required=required, help="may be repeated")
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="FILE", required=required, help="may be repeated"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override one key")
 
 
@@ -229,8 +231,9 @@ def _worker(arguments: argparse.Namespace) -> int:
 def _control_plane(arguments: argparse.Namespace) -> int:
     from gateway.app import run_control
     from gateway.logs import configure_logs
-    from gateway.process import run_child
+    from gateway.process import run_child, yield_to_traffic
 
+    yield_to_traffic()
     config = _config(arguments)
     logs = config.service.telemetry.logs
     configure_logs(logs.level, logs.format, "control-plane")

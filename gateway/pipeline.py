@@ -20,9 +20,9 @@ from gateway.telemetry.spans import span_of
 
 _log = structlog.get_logger("gateway.pipeline")
 
-TAIL_DELAY_S = 0.002
+TAIL_DELAY_S = 0.001
 """How long the tail waits for company: the client's next request, which comes right behind an answer, goes first."""
-TAIL_SLICE_NS = 250_000
+TAIL_SLICE_NS = 150_000
 """How long the tail may keep the loop from relaying, as long as it keeps up."""
 
 
@@ -125,7 +125,7 @@ class Pipeline:
     def _work_tail(self) -> None:
         """Finish some exchanges, then let the loop relay; the longer the queue, the bigger the share."""
         tail = self._tail
-        at_least = len(tail) // 2
+        at_least = len(tail) // 4
         began_ns = time.perf_counter_ns()
         done = 0
         while tail:

@@ -18,6 +18,18 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
+BACKGROUND_NICENESS = 10
+
+
+def yield_to_traffic() -> None:
+    """For the control plane, and for threads that compress: where cores are short they wait for the relay, not the
+    other way round. Of the calling thread and those it starts. (Measured on two cores, 2,500 calls a second one after
+    the other: p99 3.4 ms beside a store's writer of equal rank, 0.7 ms beside one that yields.)"""
+    with contextlib.suppress(OSError, AttributeError):  # not everywhere, and not for everybody
+        os.nice(BACKGROUND_NICENESS)
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def run_child(
     main: Callable[[asyncio.Event, Callable[[], None]], Coroutine[None, None, None]], ready_fd: int, alive_fd: int
 ) -> None:
