@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from gateway.contracts import Provider
 from gateway.model.exchange import Captured, Exchange, Headers, Refusal
@@ -18,8 +18,6 @@ from gateway.receivers.llm_config import LlmConfig, ProviderConfig
 
 _OURS = frozenset(
     {
-        b"x-spangate-session-id",
-        b"x-spangate-key",
         b"x-session-end",
         b"x-user-id",
         b"x-participant",
@@ -29,10 +27,12 @@ _OURS = frozenset(
     }
 )
 _TRACE_CONTEXT = frozenset({b"traceparent", b"tracestate", b"baggage"})
+_OUR_PREFIX = b"x-spangate-"
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
-_GATEWAY_KEY = re.compile(rb"(?:bearer\s+)?sg-", re.IGNORECASE)
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_GATEWAY_KEY = re.compile(rb"(?:\S+\s+)?sg-", re.IGNORECASE)
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _KEY_IN_QUERY = re.compile(r"(?<=[?&])((?:api[_-]?)?key=)[^&]*", re.IGNORECASE)
+_KEY_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey"})
 _APIS_REMEMBERED = 1024
 
 
@@ -105,9 +105,9 @@ class LlmReceiver:
         exchange.server_port = upstream.origin.port
         sent = upstream.base_path + match.path.encode("latin-1")
         if query:
-            sent += b"?" + query.encode("latin-1")
-            if "sg-" in query:
-                sent = _without_gateway_key(sent)
+            if upstream.credential is not None or "sg-" in query.lower() or "%" in query:
+                query = _without_keys(query, every=upstream.credential is not None)
+            sent += b"?" + query.encode("latin-1") if query else b""
         return Plan(exchange, upstream.origin, sent, forward=self._forward(head, upstream, exchange))
 
     def ready(self, exchange: Exchange) -> Awaitable[None] | None:
@@ -175,16 +175,16 @@ class LlmReceiver:
     def _forward(self, head: RequestHead, upstream: _Upstream, exchange: Exchange) -> Headers:
         dropped = self._dropped if upstream.credential is None else self._dropped | _CREDENTIALS
         fields = head.header_map
-        for slot in _CREDENTIALS & fields.keys():
-            if _GATEWAY_KEY.match(fields[slot]):
-                dropped |= {slot}  # SECURITY: a gateway key is for the gateway, in whichever slot it came
+        # SECURITY: a gateway key is for the gateway, in whichever slot it came.
+        if not _CREDENTIALS.isdisjoint(fields):
+            dropped |= _with_gateway_key(head)
         if b"connection" in fields:
             dropped |= connection_tokens(head.headers)
         host = (b"Host", upstream.authority)
         passed = [
             (header if lower != b"host" else (header[0], host[1]))
             for header in head.headers
-            if (lower := header[0].lower()) not in dropped
+            if (lower := header[0].lower()) not in dropped and lower[:11] != _OUR_PREFIX
         ]
         if b"host" not in head.header_map:
             passed.insert(0, host)
@@ -230,17 +230,31 @@ def _masked(target: str) -> str:
     return _KEY_IN_QUERY.sub(r"\1***", target) if "key=" in target.lower() else target
 
 
-def _without_gateway_key(target: bytes) -> bytes:
-    """SECURITY: as in headers, a gateway key in the query never leaves."""
-    path, _, query = target.partition(b"?")
-    kept = [pair for pair in query.split(b"&") if not pair.lower().startswith((b"key=sg-", b"api_key=sg-"))]
-    return path + b"?" + b"&".join(kept) if kept else path
+def _with_gateway_key(head: RequestHead) -> frozenset[bytes]:
+    """The credential slots that carry one, also where the header is repeated and only one of them does."""
+    fields = head.header_map
+    if len(fields) == len(head.headers):
+        return frozenset([slot for slot in _CREDENTIALS & fields.keys() if _GATEWAY_KEY.match(fields[slot])])
+    slots = [name.lower() for name, value in head.headers if _GATEWAY_KEY.match(value)]
+    return _CREDENTIALS.intersection(slots)
+
+
+def _without_keys(query: str, every: bool) -> str:
+    """SECURITY: as in headers, a gateway key in the query never leaves; nor does a client's (`every`) beside ours."""
+    return "&".join([pair for pair in query.split("&") if not _carries_key(pair, every)])
+
+
+def _carries_key(pair: str, every: bool) -> bool:
+    name, _, value = unquote(pair, "latin-1").partition("=")
+    return name.lower() in _KEY_PARAMETERS and (every or value.lower().startswith("sg-"))
 
 
 def _join_trace(exchange: Exchange, traceparent: bytes, tracestate: bytes | None) -> None:
     """W3C trace context; an invalid one starts a new trace, as its specification says."""
-    match = _TRACEPARENT.match(traceparent)
+    match = _TRACEPARENT.fullmatch(traceparent)
     if match is None or traceparent[:2] == b"ff" or match[1] == b"0" * 32 or match[2] == b"0" * 16:
+        return
+    if match[4] is not None and traceparent[:2] == b"00":  # only later versions may say more
         return
     exchange.trace_id = bytes.fromhex(match[1].decode())
     exchange.parent_span_id = bytes.fromhex(match[2].decode())

@@ -141,8 +141,3 @@ def test_the_prefixes_are_listed_in_the_order_written() -> None:
 )
 def test_an_absolute_target_loses_its_scheme_and_authority(target: bytes, path: bytes) -> None:
     assert without_authority(target) == path
-
-
-@pytest.mark.parametrize("target", [b"http://gw:4000?x=1", b"HTTP://gw?x=/y"])
-def test_an_absolute_target_without_a_path_keeps_its_query(target: bytes) -> None:
-    assert without_authority(target).startswith(b"/?x=")

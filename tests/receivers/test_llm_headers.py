@@ -1,0 +1,129 @@
+"""Which headers leave, which never do, and what the client gets of ours."""
+
+import pytest
+
+from gateway.model.exchange import Headers
+from gateway.model.session import SessionRef
+from gateway.receivers.llm import LlmReceiver
+from tests.receivers.conftest import HELD_KEY, MakeReceiver, head_of
+
+OURS = [
+    "x-spangate-session-id",
+    "X-Spangate-Session-Id",
+    "x-spangate-key",
+    "x-spangate-session",
+    "x-spangate-exchange",
+    "x-spangate-of-tomorrow",
+    "x-session-end",
+    "x-user-id",
+    "X-User-Id",
+    "x-participant",
+    "x-origin",
+    "x-service",
+    "x-workspace",
+]
+SLOTS = ["Authorization", "x-api-key", "api-key", "X-Goog-Api-Key"]
+TRACE = [("traceparent", f"00-{'a' * 32}-{'b' * 16}-01"), ("tracestate", "a=1"), ("baggage", "session.id=1")]
+
+
+def sent(receiver: LlmReceiver, target: str, *headers: tuple[str, str]) -> Headers:
+    return receiver.open(head_of(target, ("Host", "gw"), *headers)).forward[1:]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_header_for_the_gateway_never_leaves(receiver: LlmReceiver, name: str) -> None:
+    assert sent(receiver, "/openai/v1/x", (name, "1"), ("accept", "*/*")) == [(b"accept", b"*/*")]
+
+
+@pytest.mark.parametrize(
+    "name", ["x-session-id", "x-session-affinity", "x-client-request-id", "x-spangate", "x-conversation", "x-user"]
+)
+def test_a_header_that_is_not_only_ours_leaves(receiver: LlmReceiver, name: str) -> None:
+    assert sent(receiver, "/openai/v1/x", (name, "1")) == [(name.encode(), b"1")]
+
+
+def test_name_value_order_and_repetition_stay(receiver: LlmReceiver) -> None:
+    headers = [("X-B", "2"), ("x-a", " 1  "), ("X-b", "3"), ("Cookie", "a=b"), ("accept-encoding", "gzip, br")]
+    expected = [(name.encode(), value.encode()) for name, value in headers]
+    assert sent(receiver, "/openai/v1/x", *headers) == expected
+
+
+def test_what_connection_names_does_not_cross(receiver: LlmReceiver) -> None:
+    headers = [("Connection", "keep-alive, X-Secret"), ("x-secret", "1"), ("Connection", "x-other"), ("X-Other", "2")]
+    assert sent(receiver, "/openai/v1/x", *headers, ("te", "trailers"), ("x-kept", "3")) == [(b"x-kept", b"3")]
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+@pytest.mark.parametrize("value", ["sg-abc", "Bearer sg-abc", "bearer  SG-abc", "Token sg-abc"])
+def test_a_gateway_key_never_leaves_whatever_its_slot(receiver: LlmReceiver, slot: str, value: str) -> None:
+    assert sent(receiver, "/openai/v1/x", (slot, value)) == []
+
+
+@pytest.mark.parametrize("values", [("Bearer sg-a", "Bearer sk-b"), ("Bearer sk-b", "Bearer sg-a")])
+def test_a_gateway_key_does_not_hide_behind_a_repeated_header(receiver: LlmReceiver, values: tuple[str, ...]) -> None:
+    forwarded = sent(receiver, "/openai/v1/x", *[("Authorization", value) for value in values])
+    assert not any(b"sg-" in value for _, value in forwarded)
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+def test_the_clients_own_key_passes_where_the_gateway_holds_none(receiver: LlmReceiver, slot: str) -> None:
+    assert sent(receiver, "/openai/v1/x", (slot, "sk-own")) == [(slot.encode(), b"sk-own")]
+
+
+@pytest.mark.parametrize(
+    ("target", "credential"),
+    [
+        ("/local/v1/x", (b"Authorization", b"Bearer " + HELD_KEY.encode())),
+        ("/claude/v1/x", (b"x-api-key", HELD_KEY.encode())),
+    ],
+)
+def test_a_held_key_replaces_the_clients_in_every_slot(
+    receiver: LlmReceiver, target: str, credential: tuple[bytes, bytes]
+) -> None:
+    headers = [(slot, "sk-client") for slot in SLOTS] + [("authorization", "Bearer sk-client-2")]
+    assert sent(receiver, target, *headers) == [credential]
+
+
+def test_a_held_key_goes_to_its_own_provider_only(receiver: LlmReceiver) -> None:
+    for target in ("/openai/v1/x", "/anthropic/v1/messages", "/v1/messages", "/v1/chat/completions"):
+        assert HELD_KEY not in repr(sent(receiver, target))
+
+
+def test_trace_context_stays_here_unless_it_is_to_propagate(receiver: LlmReceiver) -> None:
+    assert sent(receiver, "/openai/v1/x", *TRACE) == []
+
+
+def test_with_propagate_upstream_spans_become_children_of_the_exchange(make_receiver: MakeReceiver) -> None:
+    plan = make_receiver(propagate=True).open(head_of("/openai/v1/x", ("host", "gw"), *TRACE))
+    assert plan.exchange is not None
+    parent = f"00-{'a' * 32}-{plan.exchange.span_id.hex()}-01".encode()
+    assert plan.forward[1:] == [(b"tracestate", b"a=1"), (b"baggage", b"session.id=1"), (b"traceparent", parent)]
+
+
+def test_with_propagate_a_call_without_a_trace_begins_one(make_receiver: MakeReceiver) -> None:
+    plan = make_receiver(propagate=True).open(head_of("/openai/v1/x", ("host", "gw")))
+    assert plan.exchange is not None
+    names = [name for name, _ in plan.forward]
+    assert names.count(b"traceparent") == 1
+    assert plan.exchange.trace_id.hex().encode() in plan.forward[-1][1]
+
+
+def test_the_answer_names_session_exchange_trace_outcome_and_time(receiver: LlmReceiver) -> None:
+    exchange = receiver.open(head_of("/openai/v1/x")).exchange
+    assert exchange is not None
+    exchange.session = SessionRef("s-1", "explicit", 1.0)
+    exchange.verdict.outcome = "flagged"
+    exchange.overhead_ns = 140_000
+    assert receiver.response_headers(exchange) == (
+        b"x-spangate-session: s-1\r\n"
+        b"x-spangate-exchange: %b\r\n"
+        b"x-spangate-trace-id: %b\r\n"
+        b"x-spangate-outcome: flagged\r\n"
+        b"server-timing: gateway;dur=0.14\r\n" % (exchange.id.encode(), exchange.trace_id.hex().encode())
+    )
+
+
+def test_without_a_session_there_is_no_session_header(receiver: LlmReceiver) -> None:
+    exchange = receiver.open(head_of("/openai/v1/x")).exchange
+    assert exchange is not None
+    assert b"x-spangate-session:" not in receiver.response_headers(exchange)
