@@ -98,7 +98,7 @@ class Pipeline:
         raw, state = _decoded(body, exchange.header_map.get(b"content-encoding"))
         # Unreadable is not empty: what cannot be decoded is assessed as the bytes it is.
         reading = provider.read_request(raw or body.joined(), self._known)
-        if state == "truncated" or (state == "unreadable" and reading.state == "full"):
+        if state != "full":
             reading.state = state
         return reading
 
@@ -183,7 +183,7 @@ class Pipeline:
             reader.feed(raw)
         complete = exchange.end in ("finished", "upstream_error") and state == "full"
         reading = reader.end(complete)
-        if state == "truncated" or (state == "unreadable" and reading.state == "full"):
+        if state != "full":
             reading.state = state
         return reading
 

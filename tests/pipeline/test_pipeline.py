@@ -1,0 +1,343 @@
+"""Processors in their order, failures kept from the client, and nothing lost between an exchange and its span."""
+
+import asyncio
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Sequence
+
+import brotli
+import pytest
+import zstandard
+
+from gateway.contracts import Exporter, KnownMessages, Processor, Provider
+from gateway.model.exchange import Captured, Exchange
+from gateway.model.message import RequestReading
+from gateway.model.span import Span
+from gateway.pipeline import Pipeline
+from gateway.providers.generic import Generic
+from gateway.providers.known import KnownMessageCache
+from gateway.providers.openai_chat import OpenAIChat
+from tests.pipeline.fakes import REFUSAL, Collector, Recorder, RequestOnly, SpanDoor, Waiting
+
+REQUEST = json.dumps({"model": "m", "messages": [{"role": "user", "content": "What is a span?"}]}).encode()
+ANSWER = json.dumps(
+    {
+        "id": "c1",
+        "model": "m-1",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Work."}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 2},
+    }
+).encode()
+
+
+class CountingChat(OpenAIChat):
+    def __init__(self) -> None:
+        self.read = 0
+
+    def read_request(self, body: bytes, known: KnownMessages) -> RequestReading:
+        self.read += 1
+        return super().read_request(body, known)
+
+
+class BrokenChat(OpenAIChat):
+    def read_request(self, body: bytes, known: KnownMessages) -> RequestReading:
+        raise RuntimeError("a bug")
+
+
+def a_pipeline(
+    processors: Sequence[Processor] = (),
+    exporters: Sequence[Exporter] = (),
+    chat: OpenAIChat | None = None,
+    tail_limit_bytes: int = 1 << 20,
+) -> Pipeline:
+    formats: dict[str, Provider] = {"openai_chat": chat or OpenAIChat(), "generic": Generic()}
+    return Pipeline(processors, exporters, formats, KnownMessageCache(), tail_limit_bytes)
+
+
+def an_exchange(
+    request: bytes = REQUEST, answer: bytes | None = ANSWER, coding: str = "", limit: int = 1 << 16
+) -> Exchange:
+    headers = {b"content-encoding": coding.encode()} if coding else {}
+    exchange = Exchange(
+        "x1", 1, "POST", "/v1/chat/completions", [], Captured(limit), b"t" * 16, b"s" * 8, header_map=dict(headers)
+    )
+    exchange.api, exchange.provider, exchange.operation = "openai_chat", "openai", "chat"
+    exchange.request_body.add(request)
+    exchange.status, exchange.end = 200, "finished"
+    if answer is not None:
+        exchange.response_header_map = {b"content-type": b"application/json", **headers}
+        exchange.response_headers = list(exchange.response_header_map.items())
+        exchange.response_body = Captured(limit)
+        exchange.response_body.add(answer)
+    return exchange
+
+
+async def finished(pipeline: Pipeline, exchange: Exchange) -> None:
+    pipeline.end(exchange)
+    while pipeline.tail_length:
+        await asyncio.sleep(0)
+
+
+# While it happens
+
+
+def test_processors_see_a_request_in_their_order() -> None:
+    log: list[str] = []
+    pipeline = a_pipeline([Recorder("a", log), Recorder("b", log), Recorder("c", log)])
+    assert pipeline.ready(an_exchange()) is None
+    assert log == ["a.on_request", "b.on_request", "c.on_request"]
+
+
+async def test_the_next_processor_waits_for_the_one_before() -> None:
+    log: list[str] = []
+    first, third = Waiting("a", log), Waiting("c", log)
+    waiting = a_pipeline([first, Recorder("b", log), third]).ready(an_exchange())
+    assert waiting is not None
+    task = asyncio.ensure_future(waiting)
+    await asyncio.sleep(0)
+    assert log == ["a.on_request"]
+    first.go.set()
+    third.go.set()
+    await task
+    assert log == ["a.on_request", "a.let go", "b.on_request", "c.on_request", "c.let go"]
+
+
+def test_a_refusal_stops_the_rest() -> None:
+    log: list[str] = []
+    exchange = an_exchange()
+    assert a_pipeline([Recorder("a", log, refuses=True), Recorder("b", log)]).ready(exchange) is None
+    assert (exchange.refusal, log) == (REFUSAL, ["a.on_request"])
+
+
+async def test_a_refusal_that_took_time_stops_the_rest() -> None:
+    log: list[str] = []
+    first = Waiting("a", log, refuses=True)
+    first.go.set()
+    waiting = a_pipeline([first, Recorder("b", log)]).ready(an_exchange())
+    assert waiting is not None
+    await waiting
+    assert log == ["a.on_request", "a.let go"]
+
+
+def test_a_processor_that_raises_is_counted_and_traffic_goes_on() -> None:
+    log: list[str] = []
+    exchange = an_exchange()
+    pipeline = a_pipeline([Recorder("a", log, raises="on_request"), Recorder("b", log)])
+    assert pipeline.ready(exchange) is None
+    assert (exchange.refusal, log) == (None, ["a.on_request", "b.on_request"])
+    assert pipeline.failures == {"Recorder.on_request": 1}
+
+
+async def test_a_processor_that_raises_after_waiting_is_counted_and_traffic_goes_on() -> None:
+    log: list[str] = []
+    first = Waiting("a", log, raises="on_request")
+    first.go.set()
+    pipeline = a_pipeline([first, Recorder("b", log)])
+    waiting = pipeline.ready(an_exchange())
+    assert waiting is not None
+    await waiting
+    assert log[-1] == "b.on_request"
+    assert pipeline.failures == {"Waiting.on_request": 1}
+
+
+async def test_a_client_that_leaves_ends_the_waiting() -> None:
+    log: list[str] = []
+    waiting = a_pipeline([Waiting("a", log), Recorder("b", log)]).ready(an_exchange())
+    assert waiting is not None
+    task = asyncio.ensure_future(waiting)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert log == ["a.on_request"]
+
+
+async def test_a_request_is_read_once_however_many_need_it() -> None:
+    chat = CountingChat()
+    pipeline = a_pipeline([RequestOnly(), RequestOnly()], [Collector()], chat)
+    exchange = an_exchange()
+    pipeline.ready(exchange)
+    await finished(pipeline, exchange)
+    assert chat.read == 1
+    assert pipeline.failures == {}
+
+
+def test_nobody_pays_for_a_reading_that_no_processor_needs() -> None:
+    chat = CountingChat()
+    a_pipeline([Recorder("a", [])], chat=chat).ready(an_exchange())
+    assert chat.read == 0
+
+
+# Afterwards
+
+
+async def test_every_moment_comes_once_and_in_order() -> None:
+    log: list[str] = []
+    pipeline = a_pipeline([Recorder("a", log), Recorder("b", log)], [Collector()])
+    exchange = an_exchange()
+    pipeline.ready(exchange)
+    log.clear()
+    await finished(pipeline, exchange)
+    assert log == ["a.on_end", "b.on_end", "a.on_tail", "b.on_tail", "a.on_span", "b.on_span"]
+
+
+@pytest.mark.parametrize("moment", ["on_end", "on_tail"])
+async def test_a_failing_processor_costs_no_span(moment: str) -> None:
+    log: list[str] = []
+    collector = Collector()
+    pipeline = a_pipeline([Recorder("a", log, raises=moment), Recorder("b", log)], [collector])
+    await finished(pipeline, an_exchange())
+    assert f"b.{moment}" in log
+    assert len(collector.spans) == 1
+    assert pipeline.failures == {f"Recorder.{moment}": 1}
+
+
+def _raise(span: Span) -> Span | None:
+    raise RuntimeError("a broken redactor")
+
+
+@pytest.mark.parametrize(("decide", "failures"), [(lambda span: None, {}), (_raise, {"span": 1})])
+async def test_a_span_that_may_not_leave_stays_in(
+    decide: Callable[[Span], Span | None], failures: dict[str, int]
+) -> None:
+    log: list[str] = []
+    collector = Collector()
+    pipeline = a_pipeline([SpanDoor(decide), Recorder("after", log)], [collector])
+    await finished(pipeline, an_exchange())
+    assert collector.spans == []
+    assert "after.on_span" not in log
+    assert pipeline.failures == failures
+    assert pipeline.counters["finished"] == 1
+
+
+async def test_what_leaves_is_what_the_processor_returned() -> None:
+    other = Span("other", 3, b"t" * 16, b"s" * 8, 1, 2)
+    collector = Collector()
+    await finished(a_pipeline([SpanDoor(lambda span: other)], [collector]), an_exchange())
+    assert collector.spans == [other]
+
+
+async def test_an_exporter_that_raises_does_not_stop_the_others() -> None:
+    first, last = Collector("first"), Collector("last")
+    pipeline = a_pipeline(exporters=[first, Collector("bad", broken=True), last])
+    await finished(pipeline, an_exchange())
+    assert (len(first.spans), len(last.spans)) == (1, 1)
+    assert pipeline.failures == {"bad.export": 1}
+
+
+async def test_a_reader_that_fails_costs_no_span() -> None:
+    collector = Collector()
+    pipeline = a_pipeline(exporters=[collector], chat=BrokenChat())
+    await finished(pipeline, an_exchange())
+    assert len(collector.spans) == 1
+    assert pipeline.failures == {"reading": 1}
+
+
+async def test_the_tail_is_bounded_and_counts_what_it_drops() -> None:
+    collector = Collector()
+    pipeline = a_pipeline(exporters=[collector], tail_limit_bytes=5000)
+    for _ in range(5):
+        pipeline.end(an_exchange())
+    pipeline.drain()
+    assert pipeline.counters["exchanges"] == 5
+    assert pipeline.counters["tail_dropped"] == 5 - len(collector.spans)
+    assert 0 < len(collector.spans) < 5
+
+
+async def test_room_in_the_tail_comes_back() -> None:
+    collector = Collector()
+    pipeline = a_pipeline(exporters=[collector], tail_limit_bytes=5000)
+    for _ in range(20):
+        await finished(pipeline, an_exchange())
+    assert len(collector.spans) == 20
+    assert pipeline.counters["tail_dropped"] == 0
+
+
+async def test_drain_finishes_everything_in_order() -> None:
+    collector = Collector()
+    pipeline = a_pipeline(exporters=[collector])
+    exchanges = [an_exchange() for _ in range(50)]
+    for exchange in exchanges:
+        pipeline.end(exchange)
+    pipeline.drain()
+    assert collector.exchanges == exchanges
+    assert pipeline.tail_length == 0
+    await finished(pipeline, an_exchange())
+    assert len(collector.spans) == 51
+
+
+async def test_a_long_tail_lets_the_loop_go_between_its_slices() -> None:
+    collector = Collector()
+    pipeline = a_pipeline(exporters=[collector], tail_limit_bytes=1 << 30)
+    for _ in range(400):
+        pipeline.end(an_exchange())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert 0 < len(collector.spans) < 400
+    pipeline.drain()
+
+
+# Bodies
+
+CODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
+}
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_a_coded_body_is_decoded_on_the_copy_only(coding: str) -> None:
+    code = CODINGS[coding]
+    exchange = an_exchange(code(REQUEST), code(ANSWER), coding)
+    await finished(a_pipeline(exporters=[Collector()]), exchange)
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert (exchange.request.model, exchange.request.state) == ("m", "full")
+    assert (exchange.response.model, exchange.response.state) == ("m-1", "full")
+    assert exchange.response.usage.input_tokens == 5
+    assert exchange.request_body.joined() == code(REQUEST)
+    assert exchange.response_body is not None
+    assert exchange.response_body.joined() == code(ANSWER)
+
+
+@pytest.mark.parametrize("coding", [*CODINGS, "compress", "gzip, unknown"])
+async def test_a_body_that_cannot_be_decoded_is_marked_unreadable_not_empty(coding: str) -> None:
+    collector = Collector()
+    exchange = an_exchange(b"\xff\xfe not coded", b"\xff\xfe neither", coding)
+    pipeline = a_pipeline(exporters=[collector])
+    await finished(pipeline, exchange)
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert (exchange.request.state, exchange.response.state) == ("unreadable", "unreadable")
+    assert ("spangate.capture", "unreadable") in collector.spans[0].attributes
+    assert pipeline.failures == {}
+
+
+@pytest.mark.parametrize("body", [b"not json", b"[1]", b'{"messages": 3}', b"\xff", b'{"messages": ['])
+async def test_what_is_not_the_apis_json_is_marked_and_its_text_is_there_to_be_assessed(body: bytes) -> None:
+    exchange = an_exchange(body)
+    await finished(a_pipeline(exporters=[Collector()]), exchange)
+    assert exchange.request is not None
+    assert exchange.request.state == "unreadable"
+    assert any(entry.texts for entry in exchange.request.messages)
+
+
+async def test_a_body_over_the_capture_limit_is_marked_truncated() -> None:
+    exchange = an_exchange(limit=40)
+    await finished(a_pipeline(exporters=[Collector()]), exchange)
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert (exchange.request.state, exchange.response.state) == ("truncated", "truncated")
+
+
+async def test_an_exchange_without_bodies_becomes_a_span_too() -> None:
+    collector = Collector()
+    pipeline = a_pipeline(exporters=[collector])
+    exchange = an_exchange(b"", None)
+    exchange.api = ""
+    await finished(pipeline, exchange)
+    assert len(collector.spans) == 1
+    assert (exchange.request, exchange.response, pipeline.failures) == (None, None, {})
