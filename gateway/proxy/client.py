@@ -131,8 +131,11 @@ class ClientConnection(asyncio.Protocol):
             return  # a trailer: read, not relayed
         self._headers.append((name, value))
         lower = name.lower()
-        if lower in self._header_map and lower in (b"content-length", b"transfer-encoding", b"host"):
-            self._framings += 1
+        if lower in self._header_map:
+            if lower in (b"content-length", b"transfer-encoding", b"host"):
+                self._framings += 1
+            elif lower == b"connection":
+                value = self._header_map[lower] + b"," + value
         self._header_map[lower] = value
 
     def on_headers_complete(self) -> None:

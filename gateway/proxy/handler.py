@@ -32,7 +32,7 @@ class RequestHead:
     """Origin form: path and query. An absolute-form target has lost its scheme and authority."""
     headers: Headers
     header_map: dict[bytes, bytes]
-    """Names in lower case; of a repeated header the last value."""
+    """Names in lower case; of a repeated header the last value, of Connection all of them, joined by commas."""
     http_minor: int
     """0 for HTTP/1.0, 1 for HTTP/1.1."""
     client_address: str

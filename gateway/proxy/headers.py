@@ -26,18 +26,13 @@ NOT_FORWARDED = HOP_BY_HOP | {b"expect"}
 _TOKENS = re.compile(rb"[^\s,]+")
 
 
-def named_in_connection(value: bytes | None) -> frozenset[bytes]:
-    """The header names that a Connection header makes hop-by-hop."""
-    return frozenset(_TOKENS.findall(value.lower())) if value else frozenset()
+_PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})
 
 
-def connection_tokens(headers: Headers) -> frozenset[bytes]:
-    """As `named_in_connection`, over every Connection header of a message."""
-    tokens: frozenset[bytes] = frozenset()
-    for name, value in headers:
-        if name.lower() == b"connection":
-            tokens |= named_in_connection(value)
-    return tokens
+def named_in_connection(value: bytes) -> frozenset[bytes]:
+    """The header names that Connection headers, joined by commas, make hop-by-hop."""
+    lower = value.lower()
+    return frozenset() if lower in _PLAIN_CONNECTION else frozenset(_TOKENS.findall(lower))
 
 
 def forwardable(headers: Headers, dropped: frozenset[bytes], connection: bytes | None) -> Headers:
@@ -46,7 +41,7 @@ def forwardable(headers: Headers, dropped: frozenset[bytes], connection: bytes |
     SECURITY: a header named in Connection must not cross (RFC 9110, 7.6.1).
     """
     if connection is not None:
-        dropped = dropped | connection_tokens(headers)
+        dropped = dropped | named_in_connection(connection)
     return [header for header in headers if header[0].lower() not in dropped]
 
 

@@ -200,7 +200,10 @@ class UpstreamConnection(asyncio.Protocol):
         if head.status:
             return  # a trailer: read, not relayed
         head.headers.append((name, value))
-        head.header_map[name.lower()] = value
+        lower = name.lower()
+        if lower == b"connection" and lower in head.header_map:
+            value = head.header_map[lower] + b"," + value
+        head.header_map[lower] = value
 
     def on_headers_complete(self) -> None:
         if self._listener is None:

@@ -12,7 +12,7 @@ from gateway.contracts import Provider
 from gateway.model.exchange import Captured, Exchange, Headers, Refusal
 from gateway.pipeline import Pipeline
 from gateway.proxy.handler import Origin, Plan, RequestHead
-from gateway.proxy.headers import NOT_FORWARDED, connection_tokens
+from gateway.proxy.headers import NOT_FORWARDED, named_in_connection
 from gateway.proxy.routes import Routes
 from gateway.receivers.llm_config import LlmConfig, ProviderConfig
 
@@ -179,7 +179,7 @@ class LlmReceiver:
         if not _CREDENTIALS.isdisjoint(fields):
             dropped |= _with_gateway_key(head)
         if b"connection" in fields:
-            dropped |= connection_tokens(head.headers)
+            dropped |= named_in_connection(fields[b"connection"])
         host = (b"Host", upstream.authority)
         passed = [
             (header if lower != b"host" else (header[0], host[1]))

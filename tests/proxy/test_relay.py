@@ -41,7 +41,7 @@ async def test_hop_by_hop_headers_stay_here(bench: Bench) -> None:
     )
     wire = await bench.connect()
     await wire.send(
-        b"GET /v1/models HTTP/1.1\r\nHost: gw\r\nConnection: keep-alive, X-Secret\r\nX-Secret: 1\r\n"
+        b"GET /v1/models HTTP/1.1\r\nHost: gw\r\nConnection: X-Secret\r\nConnection: keep-alive\r\nX-Secret: 1\r\n"
         b"Proxy-Authorization: Basic x\r\nTE: trailers\r\nX-Kept: 3\r\n\r\n"
     )
     head, _ = await wire.answer()

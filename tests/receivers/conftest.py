@@ -22,6 +22,8 @@ MakeReceiver = Callable[..., LlmReceiver]
 def head_of(target: str, *headers: tuple[str, str], method: str = "POST") -> RequestHead:
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     fields = {name.lower(): value for name, value in raw}
+    if b"connection" in fields:  # of this one the relay gives all, joined
+        fields[b"connection"] = b",".join(value for name, value in raw if name.lower() == b"connection")
     return RequestHead(method, target.encode("latin-1"), raw, fields, 1, "127.0.0.1", opened_ns=1)
 
 
