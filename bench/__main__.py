@@ -13,13 +13,14 @@ from itertools import count
 from pathlib import Path
 from random import Random
 
-from bench import ledger, machine, memory, nginx, prompts, stages, streams, throughput
+from bench import ledger, machine, memory, nginx, prompts, source, stages, streams, throughput
 from bench.figures import Row, Sheet, table
 from bench.load import Generator, LoadFailed, Script, write_conversations
 from bench.processes import NotStarted
 from bench.trial import Bench
 
 RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parent.parent
 SPANGATE = Path(sys.executable).parent / "spangate"
 CONVERSATIONS, SEED = 32, 20261123
 
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     facts = machine.facts()
     sheet = Sheet()
+    begun = source.fingerprint(options.root)
     try:
         with _bench(options) as bench:
             _fill(sheet, bench, options.rows)
@@ -53,9 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        if sheet.rows or sheet.notes:
+        # An interrupted run is shown too, but never as if it were whole.
+        left = [name for name in options.rows if name not in sheet.done]
+        if left:
+            sheet.warnings.append(f"this run ended early; not measured: {', '.join(left)}")
+        if source.fingerprint(options.root) != begun:
+            sheet.warnings.append(f"the sources in {options.root} changed meanwhile: these figures are of no one build")
+        if sheet.done:
             _report(sheet, facts, options)
-    return 0
+    return 1 if sheet.warnings else 0
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -65,6 +73,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=4, help="of load a run (4)")
     parser.add_argument("--conversations", type=int, default=CONVERSATIONS, help="of the agents (32)")
     parser.add_argument("--spangate", type=Path, default=SPANGATE, help="the command to measure")
+    parser.add_argument("--root", type=Path, default=ROOT, help="where that command's sources are")
     parser.add_argument("--quick", action="store_true", help="one short pair: does the harness work?")
     options = parser.parse_args(arguments)
     if options.quick:
@@ -118,12 +127,15 @@ def _fill(sheet: Sheet, bench: Bench, chosen: Sequence[str]) -> None:
             sheet.notes += stages.stages(bench)
         else:
             sheet.rows += ROWS[name](bench)
+        sheet.done.append(name)
 
 
 def _report(sheet: Sheet, facts: machine.Facts, options: argparse.Namespace) -> None:
     print(f"\n{table(sheet.rows)}\n")
     for note in sheet.notes:
         print(f"{note}\n")
+    for warning in sheet.warnings:
+        print(f"! {warning}")
     now = datetime.now(UTC)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{now:%Y-%m-%dT%H%M%S}.json"
@@ -131,10 +143,13 @@ def _report(sheet: Sheet, facts: machine.Facts, options: argparse.Namespace) -> 
     found = {
         "at": now.isoformat(),
         "machine": asdict(facts),
-        "options": {**vars(options), "spangate": str(options.spangate)},
+        "revision": source.revision(options.root),
+        "options": {**vars(options), "spangate": str(options.spangate), "root": str(options.root)},
         "rows": rows,
     }
-    path.write_text(json.dumps({**found, "notes": sheet.notes}, ensure_ascii=False, indent=1))
+    path.write_text(
+        json.dumps({**found, "notes": sheet.notes, "warnings": sheet.warnings}, ensure_ascii=False, indent=1)
+    )
     print(f"written to {path}")
 
 

@@ -44,6 +44,10 @@ class Sheet:
 
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    """Rows that were measured to their end."""
+    warnings: list[str] = field(default_factory=list)
+    """What makes the whole run doubtful."""
 
 
 def ratio_row(
@@ -51,7 +55,9 @@ def ratio_row(
 ) -> Row:
     """The median of the pairs' ratios."""
     ratios = tuple(mine / other for mine, other in zip(ours, theirs, strict=True))
-    detail = f"{median(ours):,.0f} of {median(theirs):,.0f} a second"
+    # The spread of what does not change is the machine's noise: a reader must see it beside the ratio.
+    spread = f"{min(theirs):,.0f} to {max(theirs):,.0f}"
+    detail = f"{median(ours):,.0f} of {median(theirs):,.0f} a second ({spread}); ratios {min(ratios):.3f} to {max(ratios):.3f}"
     return Row(name, median(ratios), reach, detail, tuple(problems), ratios)
 
 
