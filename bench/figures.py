@@ -57,7 +57,8 @@ def ratio_row(
     ratios = tuple(mine / other for mine, other in zip(ours, theirs, strict=True))
     # The spread of what does not change is the machine's noise: a reader must see it beside the ratio.
     spread = f"{min(theirs):,.0f} to {max(theirs):,.0f}"
-    detail = f"{median(ours):,.0f} of {median(theirs):,.0f} a second ({spread}); ratios {min(ratios):.3f} to {max(ratios):.3f}"
+    pairs = f"{min(ratios):.3f} to {max(ratios):.3f}"
+    detail = f"{median(ours):,.0f} of {median(theirs):,.0f} ({spread}) a second; pairs {pairs}"
     return Row(name, median(ratios), reach, detail, tuple(problems), ratios)
 
 
