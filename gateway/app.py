@@ -59,7 +59,9 @@ class Worker:
             for name in pipeline.exporters
         ]
         providers: Sequence[Provider] = (OpenAIChat(), AnthropicMessages(), Generic())
-        processors = [_processor(config.processors[name], config, policies, self._reading) for name in pipeline.processors]
+        processors = [
+            _processor(config.processors[name], config, policies, self._reading) for name in pipeline.processors
+        ]
         self.pipeline = Pipeline(
             processors, self.exporters, {provider.name: provider for provider in providers}, KnownMessageCache()
         )
@@ -110,6 +112,7 @@ async def run_control(config: Config, socket_fd: int, stop: asyncio.Event, ready
         _extension(config, HealthCheckConfig),
         workers=config.service.workers,
         gateway_url=f"http://{llm_config(config).endpoint}",
+        workers_s=llm_config(config).drain + 2 * _EXPORT_DRAIN_S,
     )
     await run_control_plane(settings, socket_fd, ready, stop)
 

@@ -21,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return command(arguments)
+        code = command(arguments)
+        sys.stdout.flush()  # what is buffered meets a closed pipe here, not in the interpreter's last breath
+        return code
     except ConfigErrors as errors:
         for warning in errors.warnings:
             print(f"Warning: {warning}", file=sys.stderr)

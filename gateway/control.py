@@ -34,6 +34,8 @@ class ControlSettings:
     admin_token: str | None = None
     """None: `SPANGATE_ADMIN_TOKEN` of the environment, else the one made at the first start."""
     drain_s: float = 5.0
+    workers_s: float = 0.0
+    """How long workers may take to finish, where all processes are told to stop at once."""
 
 
 class ControlPlaneError(SystemExit):
@@ -65,6 +67,9 @@ async def run_control_plane(
         link.start(listening)
         ready()
         await stop.wait()
+        # The supervisor stops the workers first. But where it was killed, or somebody signalled the whole group, they
+        # are still finishing their exchanges, and nobody else would store them.
+        await link.all_left(settings.workers_s)
     finally:
         # What was read is stored and acknowledged first; only then do connections close.
         await link.pause()

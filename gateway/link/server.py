@@ -4,6 +4,7 @@ Refuses to acknowledge early, and reads no further from a worker while too much 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from socket import socket
 from typing import Protocol, cast
@@ -34,6 +35,7 @@ class LinkServer:
         self.refused = 0
         """Connections closed because they did not speak this version of the protocol."""
         self.stopping = False
+        self._nobody_left = asyncio.Event()
         self._accepting: asyncio.Task[None] | None = None
 
     def start(self, listening: socket) -> None:
@@ -51,6 +53,20 @@ class LinkServer:
             except OSError:
                 # Out of file descriptors, or a worker gone already.
                 await asyncio.sleep(_ACCEPT_AGAIN_S)
+
+    async def all_left(self, deadline_s: float) -> None:
+        """Until no worker is connected, or until the deadline: what they have yet to say, they say at their end."""
+        if self.workers:
+            self._nobody_left.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._nobody_left.wait(), deadline_s)
+
+    def worker_left(self, worker: str) -> None:
+        left = self.workers.pop(worker) - 1
+        if left:
+            self.workers[worker] = left
+        if not self.workers:
+            self._nobody_left.set()
 
     async def stop(self) -> None:
         """Say goodbye. Have what was read stored and acknowledged before calling this."""
@@ -135,8 +151,5 @@ class _WorkerConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         assert self._transport is not None
         self._server.connections.discard(self._transport)
-        if self._worker is None:
-            return
-        left = self._server.workers.pop(self._worker) - 1
-        if left:
-            self._server.workers[self._worker] = left
+        if self._worker is not None:
+            self._server.worker_left(self._worker)
