@@ -38,7 +38,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         # In WAL mode NORMAL cannot corrupt; a power cut may lose the last commits, a crash of the process none.
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA cache_size = -16384")
         migrate(connection, str(path))
     except BaseException:
         connection.close()
