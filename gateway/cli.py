@@ -18,12 +18,11 @@ from gateway.config.source import Source
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code."""
-    arguments = _parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        code = command(arguments)
-        sys.stdout.flush()  # what is buffered meets a closed pipe here, not in the interpreter's last breath
-        return code
+        try:
+            return _called(argv)
+        finally:
+            sys.stdout.flush()  # what is buffered meets a closed pipe here, not in the interpreter's last breath
     except ConfigErrors as errors:
         for warning in errors.warnings:
             print(f"Warning: {warning}", file=sys.stderr)
@@ -35,6 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 0
+
+
+def _called(argv: Sequence[str] | None) -> int:
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    return command(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
