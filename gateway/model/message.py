@@ -84,7 +84,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     finish_reason: FinishReason | None = None
 
 
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """One message as the gateway knows it: read once, content-addressed, shared by every request that repeats it.
 
     `digest` is 16 bytes (BLAKE2b of `json`); `json` is the message in the neutral shape, complete; `texts` has one
@@ -92,19 +92,17 @@ class Entry:
     `notes` is a cache for what was found out about this content (findings by policy version, redacted copies).
     """
 
-    __slots__ = ("digest", "json", "notes", "role", "texts")
-
-    def __init__(self, digest: bytes, role: Role, json: bytes, texts: tuple[str, ...]) -> None:
-        self.digest = digest
-        self.role = role
-        self.json = json
-        self.texts = texts
-        self.notes: dict[str, Any] = {}
+    digest: bytes
+    role: Role
+    json: bytes
+    texts: tuple[str, ...]
+    notes: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Bytes this entry roughly holds."""
-        return 400 + len(self.json) + sum(map(len, self.texts))
+        texts = self.texts
+        return 400 + len(self.json) + (len(texts[0]) if len(texts) == 1 else sum(map(len, texts)))
 
 
 class Usage(NamedTuple):
@@ -118,67 +116,43 @@ class Usage(NamedTuple):
     reasoning_tokens: int | None = None
 
 
-class RequestReading:
+ReadingState = Literal["full", "truncated", "unreadable", "off"]
+
+
+class RequestReading(msgspec.Struct, eq=False):
     """What a provider understood of a request body."""
 
-    __slots__ = (
-        "attributes",
-        "messages",
-        "model",
-        "session_hints",
-        "state",
-        "stream",
-        "system",
-        "tools",
-        "usage_requested",
-        "user",
-    )
-
-    def __init__(self) -> None:
-        self.state: Literal["full", "truncated", "unreadable", "off"] = "full"
-        self.model = ""
-        self.stream = False
-        self.usage_requested = True
-        """False where the client could have asked for usage in a stream and did not."""
-        self.messages: list[Entry] = []
-        """The history and the prompt, oldest first, without separate system instructions."""
-        self.system: list[Entry] = []
-        """System instructions that the API takes apart from the history."""
-        self.tools: bytes | None = None
-        """`gen_ai.tool.definitions` as a JSON array."""
-        self.attributes: list[tuple[str, str | int | float | bool | tuple[str, ...]]] = []
-        """Request settings under their semantic-convention names (temperature, max_tokens …)."""
-        self.user: str | None = None
-        self.session_hints: dict[str, str] = {}
-        """Ids in the body that may name a session, by the field's path: `metadata.user_id`, `prompt_cache_key` …"""
+    state: ReadingState = "full"
+    model: str = ""
+    stream: bool = False
+    usage_requested: bool = True
+    """False where the client could have asked for usage in a stream and did not."""
+    messages: list[Entry] = msgspec.field(default_factory=list)
+    """The history and the prompt, oldest first, without separate system instructions."""
+    system: list[Entry] = msgspec.field(default_factory=list)
+    """System instructions that the API takes apart from the history."""
+    tools: bytes | None = None
+    """`gen_ai.tool.definitions` as a JSON array."""
+    attributes: list[tuple[str, str | int | float | bool | tuple[str, ...]]] = msgspec.field(default_factory=list)
+    """Request settings under their semantic-convention names (temperature, max_tokens …)."""
+    user: str | None = None
+    session_hints: dict[str, str] = msgspec.field(default_factory=dict)
+    """Ids in the body that may name a session, by the field's path: `metadata.user_id`, `prompt_cache_key` …"""
 
 
-class ResponseReading:
+class ResponseReading(msgspec.Struct, eq=False):
     """What a provider understood of a response, complete or interrupted."""
 
-    __slots__ = (
-        "attributes",
-        "error_type",
-        "finish_reasons",
-        "id",
-        "messages",
-        "model",
-        "raw_finish_reasons",
-        "state",
-        "usage",
-    )
-
-    def __init__(self) -> None:
-        self.state: Literal["full", "truncated", "unreadable", "off"] = "full"
-        self.id: str | None = None
-        self.model: str | None = None
-        self.messages: list[Entry] = []
-        """One a choice, in order; each has a finish reason in its JSON (`error` where none came)."""
-        self.finish_reasons: list[FinishReason] = []
-        self.raw_finish_reasons: list[str] = []
-        """As the API spelled them, "" where none came."""
-        self.usage = Usage()
-        self.error_type: str | None = None
-        """The API's own error type or code, from an error body or an error inside the stream."""
-        self.attributes: list[tuple[str, str | int | float | bool | tuple[str, ...]]] = []
-        """Further facts under their names (`openai.response.service_tier` …)."""
+    state: ReadingState = "full"
+    id: str | None = None
+    model: str | None = None
+    messages: list[Entry] = msgspec.field(default_factory=list)
+    """One a choice, in order; each has a finish reason in its JSON (`error` where none came)."""
+    finish_reasons: list[FinishReason] = msgspec.field(default_factory=list)
+    raw_finish_reasons: list[str] = msgspec.field(default_factory=list)
+    """As the API spelled them, "" where none came."""
+    usage: Usage = Usage()
+    error_type: str | None = None
+    """The API's own error type or code, from an error body or an error inside the stream."""
+    attributes: list[tuple[str, str | int | float | bool | tuple[str, ...]]] = msgspec.field(default_factory=list)
+    """Further facts under their names (`openai.response.service_tier` …)."""

@@ -1,14 +1,15 @@
 """An answer of OpenAI's Chat Completions, whole or as a stream of chunks, collected into a reading. No I/O."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gateway.model.message import Entry, FinishReason, ResponseReading, Usage
+from gateway.model.message import FinishReason, ResponseReading, Usage
 from gateway.providers.errors import error_type_of
 from gateway.providers.known import entry_of
 from gateway.providers.lenient import count_or_none, text_or_none
 from gateway.providers.openai_message import WireMessage, neutral
+from gateway.providers.request import NO_RAW
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -23,6 +24,29 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 }
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: _Count | None = None
+
+
+class _Usage(msgspec.Struct):
+    """As nearly every server says it; what does not fit is read by `_odd_usage`."""
+
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    prompt_cache_hit_tokens: _Count | None = None
+    """DeepSeek's name for what is cached."""
+
+
 class _Choice(msgspec.Struct):
     index: Any = None
     message: WireMessage | None = None
@@ -33,7 +57,7 @@ class _Body(msgspec.Struct):
     id: Any = None
     model: Any = None
     choices: list[_Choice] | None = None
-    usage: Any = None
+    usage: msgspec.Raw = NO_RAW
     service_tier: Any = None
     system_fingerprint: Any = None
     error: Any = None
@@ -52,12 +76,14 @@ class _Chunk(msgspec.Struct):
     id: Any = None
     model: Any = None
     choices: list[_ChunkChoice] | None = None
-    usage: Any = None
+    usage: msgspec.Raw = NO_RAW
     service_tier: Any = None
     system_fingerprint: Any = None
     error: Any = None
 
 
+_decode_usage = msgspec.json.Decoder(_Usage | None).decode
+_decode_any = msgspec.json.Decoder().decode
 _decode_body = msgspec.json.Decoder(_Body).decode
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
@@ -65,12 +91,13 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 class OpenAIChatAnswer:
     """Implements `Answer`."""
 
-    __slots__ = ("_choices", "_reading", "_service_tier", "_status", "_system_fingerprint", "ended")
+    __slots__ = ("_choices", "_reading", "_service_tier", "_status", "_system_fingerprint", "_whole", "ended")
 
     def __init__(self, status: int) -> None:
         self.ended = False
         self._status = status
         self._reading = ResponseReading()
+        self._whole: list[_Choice] = []
         self._choices: dict[int, _Collected] = {}
         self._service_tier: Any = None
         self._system_fingerprint: Any = None
@@ -84,9 +111,8 @@ class OpenAIChatAnswer:
         elif body.choices is None and self._status < 400:
             raise ValueError("neither choices nor an error")
         self._take_facts(body)
-        for position, choice in enumerate(body.choices or ()):
-            if choice.message is not None:
-                self._choices[position] = _Collected(choice.message, choice.finish_reason)
+        if body.choices is not None:
+            self._whole = body.choices
 
     def event(self, data: bytes) -> None:
         if data.startswith(b"[DONE]"):
@@ -101,7 +127,7 @@ class OpenAIChatAnswer:
             index = choice.index if type(choice.index) is int else 0
             collected = self._choices.get(index)
             if collected is None:
-                collected = self._choices[index] = _Collected(WireMessage(role="assistant"), None)
+                collected = self._choices[index] = _Collected()
             if choice.delta is not None:
                 collected.add(choice.delta)
             if choice.finish_reason is not None:
@@ -113,8 +139,8 @@ class OpenAIChatAnswer:
             reading.id = text_or_none(said.id)
         if said.model and not reading.model:
             reading.model = text_or_none(said.model)
-        if said.usage is not None:
-            reading.usage = _usage(said.usage)
+        if said.usage is not NO_RAW:
+            reading.usage = _usage(said.usage, reading.usage)
         if said.service_tier is not None:
             self._service_tier = said.service_tier
         if said.system_fingerprint is not None:
@@ -122,31 +148,40 @@ class OpenAIChatAnswer:
 
     def reading(self) -> ResponseReading:
         reading = self._reading
-        for _, choice in sorted(self._choices.items()):
-            raw = choice.finish_reason if isinstance(choice.finish_reason, str) else ""
-            reason = _FINISH_REASONS.get(raw, "stop" if raw else "error")
-            reading.messages.append(choice.entry(reason))
-            reading.finish_reasons.append(reason)
-            reading.raw_finish_reasons.append(raw)
-        if not self._choices and self._status < 400:
+        for whole in self._whole:
+            if whole.message is not None:
+                _finish(reading, whole.message, whole.finish_reason)
+        if self._choices:
+            for _, choice in sorted(self._choices.items()):
+                _finish(reading, choice.whole(), choice.finish_reason)
+        if not reading.messages and self._status < 400:
             # A choice was to come and did not.
             reading.finish_reasons.append("error")
             reading.raw_finish_reasons.append("")
-        if text := text_or_none(self._service_tier):
+        if self._service_tier is not None and (text := text_or_none(self._service_tier)):
             reading.attributes.append(("openai.response.service_tier", text))
-        if text := text_or_none(self._system_fingerprint):
+        if self._system_fingerprint is not None and (text := text_or_none(self._system_fingerprint)):
             reading.attributes.append(("openai.response.system_fingerprint", text))
         return reading
 
 
+def _finish(reading: ResponseReading, message: WireMessage, said_reason: Any) -> None:
+    """Adds one whole choice."""
+    raw = said_reason if isinstance(said_reason, str) else ""
+    reason = _FINISH_REASONS.get(raw) or ("stop" if raw else "error")
+    reading.messages.append(entry_of(neutral(message, reason, "assistant")))
+    reading.finish_reasons.append(reason)
+    reading.raw_finish_reasons.append(raw)
+
+
 class _Collected:
-    """One choice: a whole message, or the pieces of one."""
+    """One choice of a stream: the pieces of a message."""
 
     __slots__ = ("_calls", "_last_call", "_pieces", "finish_reason", "message")
 
-    def __init__(self, message: WireMessage, finish_reason: Any) -> None:
-        self.message = message
-        self.finish_reason = finish_reason
+    def __init__(self) -> None:
+        self.message = WireMessage(role="assistant")
+        self.finish_reason: Any = None
         self._pieces: dict[str, list[str]] = {}
         self._calls: dict[int, _Call] = {}
         self._last_call = -1
@@ -200,7 +235,7 @@ class _Collected:
             for field in ("transcript", "data"):
                 self._piece(f"audio.{field}", delta.get(field))
 
-    def entry(self, reason: FinishReason) -> Entry:
+    def whole(self) -> WireMessage:
         message = self.message
         if self._pieces:
             joined = {field: "".join(pieces) for field, pieces in self._pieces.items()}
@@ -210,7 +245,7 @@ class _Collected:
             message.audio = {k[6:]: text for k, text in joined.items() if k.startswith("audio.")} or None
         if self._calls:
             message.tool_calls = [call.wire() for _, call in sorted(self._calls.items())]
-        return entry_of(neutral(message, reason, "assistant"))
+        return message
 
 
 class _Call:
@@ -244,7 +279,34 @@ class _Call:
         return {"id": self._id, self._kind: {"name": self._name, field: arguments}}
 
 
-def _usage(said: Any) -> Usage:
+def _usage(said: msgspec.Raw, known: Usage) -> Usage:
+    """`known` stays where null is said, as by every chunk but the last."""
+    try:
+        usage = _decode_usage(said)
+    except msgspec.ValidationError:
+        return _odd_usage(_decode_any(said))
+    if usage is None:
+        return known
+    into, out = usage.prompt_tokens, usage.completion_tokens
+    details, out_details = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(
+        _usage_state(into, out),
+        into,
+        out,
+        usage.prompt_cache_hit_tokens if details is None else details.cached_tokens,
+        None if details is None else details.cache_write_tokens,
+        None if out_details is None else out_details.reasoning_tokens,
+    )
+
+
+def _usage_state(into: int | None, out: int | None) -> Literal["reported", "partial", "missing"]:
+    if into is not None and out is not None:
+        return "reported"
+    return "missing" if into is out else "partial"
+
+
+def _odd_usage(said: Any) -> Usage:
+    """Counts written as doubles, details that are none: whatever is a count is taken."""
     if not isinstance(said, dict):
         return Usage()
     into, out = count_or_none(said.get("prompt_tokens")), count_or_none(said.get("completion_tokens"))
@@ -254,7 +316,7 @@ def _usage(said: Any) -> Usage:
     if not isinstance(out_details, dict):
         out_details = {}
     return Usage(
-        "reported" if into is not None and out is not None else "missing" if into is out else "partial",
+        _usage_state(into, out),
         into,
         out,
         count_or_none(into_details.get("cached_tokens")),

@@ -72,16 +72,18 @@ class OpenAIChat:
         decoded = with_repair(_decode, body)
         if decoded is None:
             return unreadable_request(body)
-        reading = RequestReading()
-        reading.model = decoded.model if isinstance(decoded.model, str) else ""
+        model = decoded.model
+        reading = RequestReading(model=model if isinstance(model, str) else "")
         entries(reading, reading.messages, decoded.messages, read_message, known)
         if decoded.stream is True:
             reading.stream = True
             options = decoded.stream_options
             reading.usage_requested = isinstance(options, dict) and options.get("include_usage") is True
-        reading.tools = tools_of(decoded.tools, known) or tools_of(decoded.functions, known)
+        if decoded.tools is not NO_RAW or decoded.functions is not NO_RAW:
+            reading.tools = tools_of(decoded.tools, known) or tools_of(decoded.functions, known)
         _add_settings(reading.attributes, decoded)
-        reading.user = text_or_none(decoded.user) or text_or_none(decoded.safety_identifier)
+        if decoded.user is not None or decoded.safety_identifier is not None:
+            reading.user = text_or_none(decoded.user) or text_or_none(decoded.safety_identifier)
         _add_hints(reading.session_hints, decoded)
         return reading
 
@@ -116,12 +118,13 @@ def _add_settings(attributes: settings.Attributes, body: _Body) -> None:
         settings.add_texts(attributes, settings.STOP_SEQUENCES, body.stop)
     if body.n is not None and body.n != 1:
         settings.add_int(attributes, settings.CHOICE_COUNT, body.n)
-    reasoning = body.reasoning.get("effort") if isinstance(body.reasoning, dict) else None  # OpenRouter's form
-    settings.add_text(attributes, settings.REASONING_LEVEL, body.reasoning_effort or reasoning)
+    if body.reasoning_effort is not None or body.reasoning is not None:
+        reasoning = body.reasoning.get("effort") if isinstance(body.reasoning, dict) else None  # OpenRouter's form
+        settings.add_text(attributes, settings.REASONING_LEVEL, body.reasoning_effort or reasoning)
     if body.response_format is not NO_RAW:
         kind = kind_of(body.response_format)
         settings.add_text(attributes, settings.OUTPUT_TYPE, _OUTPUT_TYPES.get(kind))
-    if body.service_tier != "auto":
+    if body.service_tier is not None and body.service_tier != "auto":
         settings.add_text(attributes, "openai.request.service_tier", body.service_tier)
 
 
@@ -129,9 +132,15 @@ def _add_hints(hints: dict[str, str], body: _Body) -> None:
     if isinstance(body.metadata, dict):
         for field in _METADATA_HINTS:
             settings.add_hint(hints, "metadata." + field, body.metadata.get(field))
-    settings.add_hint(hints, "session_id", body.session_id)
-    settings.add_hint(hints, "conversation_id", body.conversation_id)
-    settings.add_hint(hints, "thread_id", body.thread_id)
-    settings.add_hint(hints, "prompt_cache_key", body.prompt_cache_key)
-    settings.add_hint(hints, "litellm_session_id", body.litellm_session_id)
-    settings.add_hint(hints, "chat_id", body.chat_id)
+    if body.session_id is not None:
+        settings.add_hint(hints, "session_id", body.session_id)
+    if body.conversation_id is not None:
+        settings.add_hint(hints, "conversation_id", body.conversation_id)
+    if body.thread_id is not None:
+        settings.add_hint(hints, "thread_id", body.thread_id)
+    if body.prompt_cache_key is not None:
+        settings.add_hint(hints, "prompt_cache_key", body.prompt_cache_key)
+    if body.litellm_session_id is not None:
+        settings.add_hint(hints, "litellm_session_id", body.litellm_session_id)
+    if body.chat_id is not None:
+        settings.add_hint(hints, "chat_id", body.chat_id)

@@ -36,12 +36,32 @@ class WireMessage(msgspec.Struct):
     audio: Any = None
 
 
+class _PlainMessage(msgspec.Struct, forbid_unknown_fields=True):
+    """What most messages are."""
+
+    role: str
+    content: str
+
+
+_decode_plain = msgspec.json.Decoder(_PlainMessage).decode
 _decode = msgspec.json.Decoder(WireMessage).decode
 _decode_any = msgspec.json.Decoder().decode
+_RESULT_ROLES = ("tool", "function")
 
 
 def read_message(raw: bytes) -> Message:
     """The message in this raw JSON. Raises ValueError or RecursionError for bytes that are no strict JSON."""
+    try:
+        plain = _decode_plain(raw)
+    except msgspec.ValidationError:
+        return _read_any(raw)
+    # A typed decoder does in one call what `neutral` does in six; a refusal costs 1 µs, once a message.
+    if plain.content and plain.role not in _RESULT_ROLES:
+        return Message(plain.role, (Text(plain.content),))
+    return neutral(WireMessage(plain.role, plain.content))
+
+
+def _read_any(raw: bytes) -> Message:
     try:
         return neutral(_decode(raw))
     except msgspec.ValidationError:
@@ -52,8 +72,8 @@ def neutral(wire: WireMessage, finish_reason: FinishReason | None = None, role: 
     """`role` is what a message without one has."""
     if isinstance(wire.role, str):
         role = wire.role
-    name = text_or_none(wire.name)
-    if role == "tool" or role == "function":
+    name = None if wire.name is None else text_or_none(wire.name)
+    if role in _RESULT_ROLES:
         call = text_or_none(wire.tool_call_id) or name
         return Message(role, (ToolCallResponse(_result(wire.content), call),), name)
     return Message(role, _parts(wire), name, finish_reason)
