@@ -61,7 +61,9 @@ async def run_gateway(
 
 def _has_control_plane(config: Config) -> bool:
     """Its parts are the store and the pages; a gateway without them is workers alone."""
-    stores = any(isinstance(config.exporters[name], StoreConfig) for name in config.service.pipelines["traces"].exporters)
+    stores = any(
+        isinstance(config.exporters[name], StoreConfig) for name in config.service.pipelines["traces"].exporters
+    )
     return stores or bool(config.service.extensions)
 
 
