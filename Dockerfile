@@ -1,6 +1,9 @@
 # syntax=docker/dockerfile:1
 # Two stages: the first has pip and the hashes, the second only what runs.
-FROM python:3.11-slim AS build
+# What we install is pinned by hash. The base image is not: pin it by digest where you build, as in
+#   --build-arg PYTHON=python:3.11-slim@sha256:…
+ARG PYTHON=python:3.11-slim
+FROM ${PYTHON} AS build
 WORKDIR /app
 COPY requirements/build.lock requirements/run.lock requirements/
 RUN python3 -m venv /opt/spangate
@@ -9,7 +12,7 @@ COPY pyproject.toml README.md ./
 COPY gateway gateway
 RUN /opt/spangate/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation .
 
-FROM python:3.11-slim
+FROM ${PYTHON}
 COPY --from=build /opt/spangate /opt/spangate
 WORKDIR /srv/spangate
 COPY policies policies
