@@ -73,7 +73,7 @@ class DebugExporter:
         if self._verbosity == "normal":
             attributes = dict(span.attributes)
             return {"trace": trace, **{key: attributes[key] for key in _NORMAL if key in attributes}}
-        events = [{"name": event.name, **dict(event.attributes)} for event in span.events]
+        events = [{"name": event.body.name, **dict(event.body.attributes)} for event in span.events]
         return {"trace": trace, "attributes": dict(span.attributes), "events": events}
 
     async def _report(self) -> None:

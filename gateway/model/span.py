@@ -1,23 +1,59 @@
 """A finished span, before it is bytes."""
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import cast
+
+import msgspec
 
 AttributeValue = str | int | float | bool | tuple[str, ...]
-Attributes = list[tuple[str, AttributeValue]]
+Attribute = tuple[str, AttributeValue]
+Attributes = list[Attribute]
 
 KIND_SERVER, KIND_CLIENT = 2, 3
 STATUS_UNSET, STATUS_ERROR = 0, 2
 
 
-class SpanEvent(NamedTuple):
+class Block:
+    """Attributes that many spans have in common; never changed, so their bytes are worked out once and kept here."""
+
+    __slots__ = ("_attributes", "encoded")
+
+    def __init__(self, attributes: tuple[Attribute, ...]) -> None:
+        self._attributes = attributes
+        self.encoded = b""
+        """As OTLP bytes, once an exporter needed them. The encoder's own; says what `attributes` say."""
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        return self._attributes
+
+
+class EventBody:
+    """What an event says, without its time; shared and remembered like a block."""
+
+    __slots__ = ("_attributes", "_name", "encoded")
+
+    def __init__(self, name: str, attributes: tuple[Attribute, ...]) -> None:
+        self._name = name
+        self._attributes = attributes
+        self.encoded = b""
+        """The whole event as OTLP bytes but for its time. The encoder's own."""
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        return self._attributes
+
+
+class SpanEvent(msgspec.Struct, frozen=True, gc=False):
     time_ns: int
-    name: str
-    attributes: tuple[tuple[str, AttributeValue], ...]
-    """Not to be changed in place: equal events share it, and its bytes are remembered."""
+    body: EventBody
+    """Equal events share it: who wants another one said makes a new one."""
 
 
-class Content(NamedTuple):
+class Content(msgspec.Struct, frozen=True, gc=False):
     """An opt-in JSON attribute, kept in pieces so that each exporter can cut it to its own limit and stay valid JSON.
 
     The attribute's value is `[` + `,`.join(items) + `]`; a limit keeps the newest items.
@@ -29,8 +65,7 @@ class Content(NamedTuple):
     """Index of the first item the parent exchange did not have (`capture.messages: new`)."""
 
 
-@dataclass(slots=True)
-class Span:
+class Span(msgspec.Struct):
     name: str
     kind: int
     trace_id: bytes
@@ -42,10 +77,30 @@ class Span:
     flags: int = 1
     status: int = STATUS_UNSET
     status_message: str = ""
-    attributes: Attributes = field(default_factory=list)
-    """In order: identity, session, usage, outcome first."""
-    events: list[SpanEvent] = field(default_factory=list)
-    contents: list[Content] = field(default_factory=list)
+    parts: list[Attribute | Block] = []
+    """The attributes, some of them in blocks. In order: identity, session, usage, outcome first."""
+    events: list[SpanEvent] = []
+    contents: list[Content] = []
     """Messages and the like, last, so that a limit cuts content."""
     encoded: bytes | None = None
     """Everything but the contents as OTLP bytes, once an exporter needed it. Who changes the span later clears it."""
+
+    @property
+    def attributes(self) -> Attributes:
+        """All attributes in one list, to read or to change. Whoever has seen it may have changed it, so from here on
+        nothing remembered is sent in its place."""
+        flat: Attributes = []
+        for part in self.parts:
+            if isinstance(part, Block):
+                flat += part.attributes
+            else:
+                flat.append(part)
+        # The same list every time: a reader who kept it and changes it later still changes the span.
+        self.parts[:] = flat
+        self.encoded = None
+        return cast(Attributes, self.parts)
+
+    @attributes.setter
+    def attributes(self, attributes: Attributes) -> None:
+        self.parts = list(attributes)
+        self.encoded = None

@@ -10,14 +10,14 @@ from struct import Struct
 
 from google.protobuf.internal import api_implementation  # type: ignore[import-untyped]  # ships no types
 
-from gateway.model.span import Attributes, Span, SpanEvent
+from gateway.model.span import Attributes, Block, EventBody, Span
 from gateway.telemetry.capture import Capture
-from gateway.telemetry.wire import key_values, text_head, utf8, varint
+from gateway.telemetry.wire import add_key_value, key_values, text_head, utf8, varint
 
 _ATTRIBUTES = b"\x4a"  # Span.attributes (9)
 # Span.kind (6), .start_time_unix_nano (7), .end_time_unix_nano (8), .flags (16, whose tag has two bytes)
 _fixed = Struct("<BBBQBQHI").pack
-_event_time = Struct("<BQ").pack  # Event.time_unix_nano (1)
+_event_time = Struct("<Q").pack
 _UINT64, _UINT32 = (1 << 64) - 1, (1 << 32) - 1
 
 
@@ -55,7 +55,7 @@ def splice(resource: bytes, spans: Sequence[bytes]) -> bytes:
 
 def encode_resource(attributes: Attributes) -> bytes:
     """ResourceSpans.resource (1) with its attributes (1)."""
-    data = b"".join(key_values(b"\x0a", attributes))
+    data = key_values(b"\x0a", attributes)
     return b"\x0a" + varint(len(data)) + data
 
 
@@ -85,8 +85,13 @@ def _encode(span: Span) -> bytes:
     if span.status or span.status_message:
         status = _status(span)
         pieces += (b"\x7a" + varint(len(status)), status)
-    pieces += key_values(_ATTRIBUTES, span.attributes)
-    pieces += map(_event, span.events)
+    for part in span.parts:
+        if isinstance(part, Block):
+            pieces.append(part.encoded or _block(part))
+        else:
+            add_key_value(pieces, _ATTRIBUTES, part[0], part[1])
+    for event in span.events:
+        pieces += (event.body.encoded or _event(event.body), _event_time(event.time_ns & _UINT64))
     return b"".join(pieces)
 
 
@@ -96,26 +101,14 @@ def _status(span: Span) -> bytes:
     return b"\x12" + varint(len(message)) + message + b"\x18" + varint(span.status)
 
 
-def _event(event: SpanEvent) -> bytes:
-    """Span.events (11): time (1), name (2), attributes (3)."""
-    said = _said(event)
-    size = 9 + len(said)
-    return b"\x5a" + varint(size) + _event_time(0x09, event.time_ns & _UINT64) + said
+def _block(block: Block) -> bytes:
+    block.encoded = key_values(_ATTRIBUTES, block.attributes)
+    return block.encoded
 
 
-_EVENTS_REMEMBERED = 4096
-_said_before: dict[int, tuple[SpanEvent, bytes]] = {}
-
-
-def _said(event: SpanEvent) -> bytes:
-    """An event's name and attributes. Remembered by the identity of its attributes, which the entry keeps alive."""
-    key = id(event.attributes)
-    found = _said_before.get(key)
-    if found is not None and found[0].name == event.name:
-        return found[1]
-    name = utf8(event.name)
-    data = b"\x12" + varint(len(name)) + name + b"".join(key_values(b"\x1a", event.attributes))
-    if len(_said_before) >= _EVENTS_REMEMBERED:
-        _said_before.clear()
-    _said_before[key] = (event, data)
-    return data
+def _event(body: EventBody) -> bytes:
+    """Span.events (11): name (2), attributes (3), and last the tag of its time (1), whose bytes the caller appends."""
+    name = utf8(body.name)
+    data = b"\x12" + varint(len(name)) + name + key_values(b"\x1a", body.attributes) + b"\x09"
+    body.encoded = b"\x5a" + varint(len(data) + 8) + data
+    return body.encoded

@@ -5,20 +5,22 @@ from functools import lru_cache
 import msgspec
 
 from gateway.model.exchange import Exchange, Participant
-from gateway.model.message import Entry, Message, RequestReading, ResponseReading, Text
-from gateway.model.session import SessionRef
+from gateway.model.message import Entry, Message, RequestReading, ResponseReading, Text, Usage
 from gateway.model.span import (
     KIND_CLIENT,
     STATUS_ERROR,
     STATUS_UNSET,
-    Attributes,
+    Attribute,
     AttributeValue,
+    Block,
     Content,
+    EventBody,
     Span,
     SpanEvent,
 )
 from gateway.model.verdict import Assessment
 from gateway.telemetry import semconv as sc
+from gateway.telemetry.shared import remembered
 
 _HAS_REMOTE_PARENT = 0x300
 """Span flags beside the W3C ones: "we know whether the parent is remote", and "it is" (trace.proto, SpanFlags)."""
@@ -39,15 +41,15 @@ _to_message = msgspec.json.Decoder(Message).decode
 def span_of(exchange: Exchange) -> Span:
     """The CLIENT span of an ended exchange. Order: identity, session, usage, outcome, settings; content apart."""
     request, response, session = exchange.request, exchange.response, exchange.session
-    attributes = _identity(exchange, request, response)
-    if session is not None:
-        _add_session(attributes, exchange, session)
-    _add_participants(attributes, exchange)
-    _add_usage(attributes, response)
     error = _error_type(exchange)
-    _add_outcome(attributes, exchange, error)
-    _add_settings(attributes, exchange)
+    parts = _identity(exchange, request, response)
+    _add_session(parts, exchange)
+    if response is not None:
+        _add_usage(parts, response.usage)
+    _add_outcome(parts, exchange, error)
+    _add_settings(parts, exchange)
     started = exchange.started_ns
+    ended = started + exchange.duration_ns
     refusal = exchange.refusal
     return Span(
         name=_name(exchange, request),
@@ -55,14 +57,14 @@ def span_of(exchange: Exchange) -> Span:
         trace_id=exchange.trace_id,
         span_id=exchange.span_id,
         start_ns=started,
-        end_ns=started + exchange.duration_ns,
+        end_ns=ended,
         parent_span_id=exchange.parent_span_id,
         trace_state=exchange.trace_state,
         flags=exchange.trace_flags | _HAS_REMOTE_PARENT if exchange.parent_span_id else exchange.trace_flags,
         status=STATUS_ERROR if error is not None else STATUS_UNSET,
         status_message=refusal.message if refusal is not None else "",
-        attributes=attributes,
-        events=[_evaluation(exchange, assessment) for assessment in exchange.verdict.assessments],
+        parts=parts,
+        events=_evaluations(exchange, ended),
         contents=_contents(request, response, session.new_from if session is not None else 0),
     )
 
@@ -75,118 +77,169 @@ def _name(exchange: Exchange, request: RequestReading | None) -> str:
     return exchange.operation
 
 
-def _identity(exchange: Exchange, request: RequestReading | None, response: ResponseReading | None) -> Attributes:
-    attributes: Attributes = []
-    add = attributes.append
-    # Required by the convention, but a name for an API that was not understood would be invented.
-    if exchange.operation:
-        add((sc.GEN_AI_OPERATION_NAME, exchange.operation))
-    if exchange.provider_name:
-        add((sc.GEN_AI_PROVIDER_NAME, exchange.provider_name))
-    if request is not None and request.model:
-        add((sc.GEN_AI_REQUEST_MODEL, request.model))
-    if response is not None:
-        if response.model:
-            add((sc.GEN_AI_RESPONSE_MODEL, response.model))
-        if response.id:
-            add((sc.GEN_AI_RESPONSE_ID, response.id))
-    add((sc.SPANGATE_EXCHANGE_ID, exchange.id))
-    if exchange.server_address:
-        add((sc.SERVER_ADDRESS, exchange.server_address))
-        if exchange.server_port:
-            add((sc.SERVER_PORT, exchange.server_port))
-    return attributes
+Parts = list[Attribute | Block]
 
 
-def _add_session(attributes: Attributes, exchange: Exchange, session: SessionRef) -> None:
-    add = attributes.append
-    add((sc.SESSION_ID, session.id))
-    # An id that the gateway made up is not a conversation id (semantic-conventions-genai, gen_ai.conversation.id).
-    if session.client_supplied:
-        add((sc.GEN_AI_CONVERSATION_ID, session.id))
-    if session.previous_id:
-        add((sc.SESSION_PREVIOUS_ID, session.previous_id))
-    add((sc.SPANGATE_SESSION_SOURCE, session.source))
-    add((sc.SPANGATE_SESSION_CONFIDENCE, float(session.confidence)))
-    add((sc.SPANGATE_SESSION_SEQUENCE, session.sequence))
-    if session.header:
-        add((sc.SPANGATE_SESSION_HEADER, True))
-    if session.parent_exchange:
-        add((sc.SPANGATE_EXCHANGE_PARENT_ID, session.parent_exchange))
+def _identity(exchange: Exchange, request: RequestReading | None, response: ResponseReading | None) -> Parts:
+    parts: Parts = [
+        _names(
+            exchange.operation,
+            exchange.provider_name,
+            request.model if request is not None else "",
+            response.model if response is not None else None,
+            exchange.server_address,
+            exchange.server_port,
+        ),
+        (sc.SPANGATE_EXCHANGE_ID, exchange.id),
+    ]
+    if response is not None and response.id:
+        parts.append((sc.GEN_AI_RESPONSE_ID, response.id))
+    return parts
 
 
-def _add_participants(attributes: Attributes, exchange: Exchange) -> None:
+@remembered
+def _names(
+    operation: str, provider: str, model: str, answering_model: str | None, address: str, port: int
+) -> tuple[Attribute, ...]:
+    found: list[tuple[str, AttributeValue | None]] = [
+        # Required by the convention, but a name for an API that was not understood would be invented.
+        (sc.GEN_AI_OPERATION_NAME, operation),
+        (sc.GEN_AI_PROVIDER_NAME, provider),
+        (sc.GEN_AI_REQUEST_MODEL, model),
+        (sc.GEN_AI_RESPONSE_MODEL, answering_model),
+        (sc.SERVER_ADDRESS, address),
+        (sc.SERVER_PORT, port if address else None),
+    ]
+    return tuple((key, value) for key, value in found if value)
+
+
+def _add_session(parts: Parts, exchange: Exchange) -> None:
+    session = exchange.session
+    if session is not None:
+        parts.append((sc.SESSION_ID, session.id))
+        # An id that the gateway made up is not a conversation id (semantic-conventions-genai, gen_ai.conversation.id).
+        if session.client_supplied:
+            parts.append((sc.GEN_AI_CONVERSATION_ID, session.id))
+        if session.previous_id:
+            parts.append((sc.SESSION_PREVIOUS_ID, session.previous_id))
+        parts.append(_place(session.source, session.confidence, session.sequence, session.header))
+        if session.parent_exchange:
+            parts.append((sc.SPANGATE_EXCHANGE_PARENT_ID, session.parent_exchange))
     if exchange.user:
-        attributes.append((sc.USER_ID, exchange.user))
-    attributes.append((sc.SPANGATE_EVENT_TYPE, _EVENT_TYPES[exchange.participant]))
-    attributes.append((sc.SPANGATE_PARTICIPANT_FROM, exchange.participant))
-    attributes.append((sc.SPANGATE_PARTICIPANT_TO, "llm"))
+        parts.append((sc.USER_ID, exchange.user))
+    parts.append(_participants(exchange.participant))
 
 
-def _add_usage(attributes: Attributes, response: ResponseReading | None) -> None:
-    add = attributes.append
-    if response is None:
-        add((sc.SPANGATE_USAGE_STATE, "missing"))
-        return
-    state, input_tokens, output_tokens, cache_read, cache_write, reasoning = response.usage
+@remembered
+def _place(source: str, confidence: float, sequence: int, header: bool) -> tuple[Attribute, ...]:
+    return (
+        (sc.SPANGATE_SESSION_SOURCE, source),
+        (sc.SPANGATE_SESSION_CONFIDENCE, float(confidence)),
+        (sc.SPANGATE_SESSION_SEQUENCE, sequence),
+        *(((sc.SPANGATE_SESSION_HEADER, True),) if header else ()),
+    )
+
+
+@remembered
+def _participants(participant: Participant) -> tuple[Attribute, ...]:
+    return (
+        (sc.SPANGATE_EVENT_TYPE, _EVENT_TYPES[participant]),
+        (sc.SPANGATE_PARTICIPANT_FROM, participant),
+        (sc.SPANGATE_PARTICIPANT_TO, "llm"),
+    )
+
+
+def _add_usage(parts: Parts, usage: Usage) -> None:
+    _, input_tokens, output_tokens, cache_read, cache_write, reasoning = usage
     if input_tokens is not None:
-        add((sc.GEN_AI_USAGE_INPUT_TOKENS, input_tokens))
+        parts.append((sc.GEN_AI_USAGE_INPUT_TOKENS, input_tokens))
     if output_tokens is not None:
-        add((sc.GEN_AI_USAGE_OUTPUT_TOKENS, output_tokens))
+        parts.append((sc.GEN_AI_USAGE_OUTPUT_TOKENS, output_tokens))
     if cache_read is not None:
-        add((sc.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, cache_read))
+        parts.append((sc.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, cache_read))
     if cache_write is not None:
-        add((sc.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS, cache_write))
-        add((sc.GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS, cache_write))
+        parts.append((sc.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS, cache_write))
+        parts.append((sc.GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS, cache_write))
     if reasoning is not None:
-        add((sc.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, reasoning))
-    add((sc.SPANGATE_USAGE_STATE, state))
+        parts.append((sc.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, reasoning))
 
 
-def _add_outcome(attributes: Attributes, exchange: Exchange, error: str | None) -> None:
-    add = attributes.append
-    add((sc.SPANGATE_STATUS, _status(exchange)))
-    add((sc.SPANGATE_OUTCOME, exchange.verdict.outcome))
-    add((sc.SPANGATE_ASSESSMENTS, len(exchange.verdict.assessments)))
-    if exchange.end is not None:
-        add((sc.SPANGATE_END, exchange.end))
-    if error is not None:
-        add((sc.ERROR_TYPE, error))
-    if exchange.status:
-        add((sc.HTTP_RESPONSE_STATUS_CODE, exchange.status))
-    response = exchange.response
-    if response is not None and response.finish_reasons:
-        add((sc.GEN_AI_RESPONSE_FINISH_REASONS, tuple(response.finish_reasons)))
-        # The two lists have different element types (a closed set of words, and whatever the API said).
-        if tuple(response.raw_finish_reasons) != tuple(response.finish_reasons):
-            add((sc.SPANGATE_RESPONSE_FINISH_REASONS_RAW, tuple(response.raw_finish_reasons)))
-    if exchange.request is not None and exchange.request.stream and exchange.first_byte_ns:
+def _add_outcome(parts: Parts, exchange: Exchange, error: str | None) -> None:
+    request, response = exchange.request, exchange.response
+    parts.append(
+        _outcome(
+            response.usage.state if response is not None else "missing",
+            _status(exchange),
+            exchange.verdict.outcome,
+            len(exchange.verdict.assessments),
+            exchange.end,
+            error,
+            exchange.status,
+            tuple(response.finish_reasons) if response is not None else (),
+            tuple(response.raw_finish_reasons) if response is not None else (),
+            _capture(request, response),
+        )
+    )
+    if request is not None and request.stream and exchange.first_byte_ns:
         sent = exchange.upstream_started_ns or exchange.opened_ns
-        add((sc.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, max(0, exchange.first_byte_ns - sent) / 1e9))
-    add((sc.SPANGATE_CAPTURE, _capture(exchange)))
-    add((sc.SPANGATE_OVERHEAD_MS, exchange.overhead_ns / 1e6))
+        parts.append((sc.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, max(0, exchange.first_byte_ns - sent) / 1e9))
+    parts.append((sc.SPANGATE_OVERHEAD_MS, exchange.overhead_ns / 1e6))
 
 
-def _add_settings(attributes: Attributes, exchange: Exchange) -> None:
-    add = attributes.append
-    method = exchange.method
-    if method in _METHODS:
-        add((sc.HTTP_REQUEST_METHOD, method))
-    else:
-        add((sc.HTTP_REQUEST_METHOD, "_OTHER"))
-        add((sc.HTTP_REQUEST_METHOD_ORIGINAL, method))
-    add((sc.URL_PATH, exchange.target.partition("?")[0]))
-    api_type = _API_TYPES.get(exchange.api)
-    if api_type is not None:
-        add((sc.OPENAI_API_TYPE, api_type))
-    request = exchange.request
+@remembered
+def _outcome(
+    usage: str,
+    status: str,
+    outcome: str,
+    assessments: int,
+    end: str | None,
+    error: str | None,
+    http_status: int,
+    finish_reasons: tuple[str, ...],
+    raw_finish_reasons: tuple[str, ...],
+    capture: str,
+) -> tuple[Attribute, ...]:
+    found: list[tuple[str, AttributeValue | None]] = [
+        (sc.SPANGATE_USAGE_STATE, usage),
+        (sc.SPANGATE_STATUS, status),
+        (sc.SPANGATE_OUTCOME, outcome),
+        (sc.SPANGATE_ASSESSMENTS, assessments),
+        (sc.SPANGATE_END, end),
+        (sc.ERROR_TYPE, error),
+        (sc.HTTP_RESPONSE_STATUS_CODE, http_status or None),
+        (sc.GEN_AI_RESPONSE_FINISH_REASONS, finish_reasons or None),
+        # The two lists have different element types (a closed set of words, and whatever the API said).
+        (
+            sc.SPANGATE_RESPONSE_FINISH_REASONS_RAW,
+            raw_finish_reasons if finish_reasons and raw_finish_reasons != finish_reasons else None,
+        ),
+        (sc.SPANGATE_CAPTURE, capture),
+    ]
+    return tuple((key, value) for key, value in found if value is not None)
+
+
+def _add_settings(parts: Parts, exchange: Exchange) -> None:
+    request, response = exchange.request, exchange.response
+    path = exchange.target.partition("?")[0]
+    parts.append(_call(exchange.method, path, exchange.api, request is not None and request.stream))
     if request is not None:
-        if request.stream:
-            add((sc.GEN_AI_REQUEST_STREAM, True))
-        if request.attributes:
-            attributes.extend([(key, _typed(key, value)) for key, value in request.attributes])
-    if exchange.response is not None:
-        attributes.extend(exchange.response.attributes)
+        for key, value in request.attributes:
+            parts.append((key, _typed(key, value)))
+    if response is not None:
+        parts += response.attributes
+
+
+@remembered
+def _call(method: str, path: str, api: str, stream: bool) -> tuple[Attribute, ...]:
+    known_method = method in _METHODS
+    found: list[tuple[str, AttributeValue | None]] = [
+        (sc.HTTP_REQUEST_METHOD, method if known_method else "_OTHER"),
+        (sc.HTTP_REQUEST_METHOD_ORIGINAL, None if known_method else method),
+        (sc.URL_PATH, path),
+        (sc.OPENAI_API_TYPE, _API_TYPES.get(api)),
+        (sc.GEN_AI_REQUEST_STREAM, stream or None),
+    ]
+    return tuple((key, value) for key, value in found if value is not None)
 
 
 def _typed(key: str, value: AttributeValue) -> AttributeValue:
@@ -221,8 +274,7 @@ _CAPTURE_STATES = ("unreadable", "truncated", "off", "full")
 """Worst first."""
 
 
-def _capture(exchange: Exchange) -> str:
-    request, response = exchange.request, exchange.response
+def _capture(request: RequestReading | None, response: ResponseReading | None) -> str:
     if request is None and response is None:
         return "off"
     if request is not None and response is not None and request.state == response.state:
@@ -231,16 +283,22 @@ def _capture(exchange: Exchange) -> str:
     return next(state for state in _CAPTURE_STATES if state in states)
 
 
-def _evaluation(exchange: Exchange, assessment: Assessment) -> SpanEvent:
-    when = _assessed_ns(exchange, assessment)
-    return SpanEvent(when, sc.EVENT_GEN_AI_EVALUATION_RESULT, _evaluation_attributes(assessment))
+def _evaluations(exchange: Exchange, ended_ns: int) -> list[SpanEvent]:
+    """An assessment has no clock of its own: the inlet was assessed when the request went on, the rest at the end."""
+    sent_ns = ended_ns
+    if exchange.upstream_started_ns:
+        sent_ns = exchange.started_ns + max(0, exchange.upstream_started_ns - exchange.opened_ns)
+    return [
+        SpanEvent(sent_ns if assessment.direction == "inlet" else ended_ns, _evaluation(assessment))
+        for assessment in exchange.verdict.assessments
+    ]
 
 
 @lru_cache(maxsize=4096)
-def _evaluation_attributes(assessment: Assessment) -> tuple[tuple[str, AttributeValue], ...]:
+def _evaluation(assessment: Assessment) -> EventBody:
     """Remembered by the assessment itself: an agent that found nothing says so with the same object again and again."""
     explanation = ((sc.GEN_AI_EVALUATION_EXPLANATION, assessment.reason),) if assessment.reason else ()
-    return (
+    attributes: tuple[Attribute, ...] = (
         (sc.GEN_AI_EVALUATION_NAME, assessment.agent),
         (sc.GEN_AI_EVALUATION_SCORE_LABEL, assessment.intent),
         *explanation,
@@ -251,13 +309,7 @@ def _evaluation_attributes(assessment: Assessment) -> tuple[tuple[str, Attribute
         (sc.SPANGATE_TOOK_MS, float(assessment.took_ms)),
         (sc.SPANGATE_STATE, assessment.state),
     )
-
-
-def _assessed_ns(exchange: Exchange, assessment: Assessment) -> int:
-    """An assessment has no clock of its own: the inlet was assessed when the request went on, the rest at the end."""
-    if assessment.direction == "inlet" and exchange.upstream_started_ns:
-        return exchange.started_ns + max(0, exchange.upstream_started_ns - exchange.opened_ns)
-    return exchange.started_ns + exchange.duration_ns
+    return EventBody(sc.EVENT_GEN_AI_EVALUATION_RESULT, attributes)
 
 
 def _contents(request: RequestReading | None, response: ResponseReading | None, new_from: int) -> list[Content]:

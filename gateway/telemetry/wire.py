@@ -1,7 +1,7 @@
 """OTLP key-values in protobuf's wire format, written by hand. No I/O; knows nothing of spans.
 
-Attributes are most of a span's encoding. Those that hardly vary (operation, provider, model, outcome …) are remembered
-as whole encoded fields; building protobuf objects, or writing each anew, takes about 1.6 times as long.
+Attributes are most of a span's encoding, and building protobuf objects takes several times as long. What comes before a
+value (tag, lengths, name) is remembered by name and length; values are not, they are the business of who shares them.
 Field numbers: opentelemetry-proto, common/v1/common.proto.
 """
 
@@ -9,19 +9,16 @@ from collections.abc import Iterable
 from functools import lru_cache
 from struct import Struct
 
-from gateway.model.span import AttributeValue
-from gateway.telemetry.semconv import REPEATING
+from gateway.model.span import Attribute, AttributeValue
 
 _double = Struct("<d").pack
 _BYTE = tuple(bytes((n,)) for n in range(256))
-# What comes before a string under 126 bytes: KeyValue.value (2), its length, AnyValue.string_value (1), its length.
-_SHORT_TEXT = tuple(bytes((0x12, n + 2, 0x0A, n)) for n in range(126))
-# A whole KeyValue.value with an AnyValue.int_value (3) from 0 to 127.
+# A whole KeyValue.value (2) with an AnyValue.int_value (3) from 0 to 127.
 _SMALL_INT = tuple(bytes((0x12, 2, 0x18, n)) for n in range(128))
 _BOOL = (b"\x12\x02\x10\x00", b"\x12\x02\x10\x01")
 _INT64_MIN, _INT64_MAX, _UINT64 = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
-_MEMORABLE_CHARACTERS = 128
-"""A model's name is the client's word: a megabyte of it must not be remembered."""
+_SHORT = 256
+"""Bytes of a text up to which what comes before it is remembered: a name has as many heads as lengths."""
 
 
 def varint(value: int) -> bytes:
@@ -40,45 +37,47 @@ def varint(value: int) -> bytes:
 
 def utf8(text: str) -> bytes:
     """Lone surrogates become `?`: a string that is not UTF-8 would make a store refuse the whole batch."""
-    return text.encode("utf-8", "replace")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
 
 
-def key_values(tag: bytes, attributes: Iterable[tuple[str, AttributeValue]]) -> list[bytes]:
+def key_values(tag: bytes, attributes: Iterable[Attribute]) -> bytes:
     """Each attribute as one field `tag` (one byte) of type KeyValue."""
     fields: list[bytes] = []
-    add = fields.append
     for key, value in attributes:
-        kind = type(value)
-        if key in REPEATING and (kind is not str or len(value) <= _MEMORABLE_CHARACTERS):  # type: ignore[arg-type]
-            add(_remembered(tag, key, value))
-        else:
-            add(_key_value(tag, key, value))
-    return fields
+        add_key_value(fields, tag, key, value)
+    return b"".join(fields)
+
+
+def add_key_value(fields: list[bytes], tag: bytes, key: str, value: AttributeValue) -> None:
+    """One attribute as a field `tag`, in pieces that the caller joins with all others."""
+    if type(value) is str:
+        data = utf8(value)
+        length = len(data)
+        fields += (_short_head(tag, key, length) if length < _SHORT else text_head(tag, key, length), data)
+    else:
+        data = _value(value)
+        size = len(data)
+        fields += (_head(tag, key, size) if size < _SHORT else _value_head(tag, key, size), data)
 
 
 def text_head(tag: bytes, key: str, length: int) -> bytes:
     """What comes before the `length` bytes of a KeyValue's string, as a field `tag`."""
-    name = _key(key)
     inner = b"\x0a" + varint(length)
     head = b"\x12" + varint(len(inner) + length) + inner
-    return tag + varint(len(name) + len(head) + length) + name + head
+    return _value_head(tag, key, len(head) + length) + head
 
 
-def _key_value(tag: bytes, key: str, value: AttributeValue) -> bytes:
+def _value_head(tag: bytes, key: str, size: int) -> bytes:
+    """What comes before the `size` bytes of a KeyValue.value (2), as a field `tag`."""
     name = _key(key)
-    if type(value) is str:
-        text = value.encode("utf-8", "replace")
-        length = len(text)
-        if length >= 126:
-            return text_head(tag, key, length) + text
-        data = _SHORT_TEXT[length] + text
-    else:
-        data = _value(value)
-    size = len(name) + len(data)
-    return tag + (_BYTE[size] if size < 128 else varint(size)) + name + data
+    return tag + varint(len(name) + size) + name
 
 
-_remembered = lru_cache(maxsize=4096, typed=True)(_key_value)
+_short_head = lru_cache(maxsize=4096)(text_head)
+_head = lru_cache(maxsize=4096)(_value_head)
 
 
 @lru_cache(maxsize=2048)
@@ -104,6 +103,8 @@ def _value(value: AttributeValue) -> bytes:
 def _int(value: int) -> bytes:
     if 0 <= value < 128:
         return _SMALL_INT[value]
+    if 0 < value < 0x4000:
+        return bytes((0x12, 3, 0x18, value & 0x7F | 0x80, value >> 7))
     if not _INT64_MIN <= value <= _INT64_MAX:
         # A client may send a `seed` of thirty digits: as text nothing is lost; clamped it would be another number.
         return _message(_text(str(value)))

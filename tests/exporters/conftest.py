@@ -89,6 +89,6 @@ def new_span() -> Callable[[str, int], Span]:
 
     def make(name: str, content_bytes: int) -> Span:
         contents = [Content("gen_ai.input.messages", [b'"' + b"x" * content_bytes + b'"'])] if content_bytes else []
-        return Span(name, 3, b"t" * 16, b"s" * 8, 1, 2, attributes=[("session.id", "s")], contents=contents)
+        return Span(name, 3, b"t" * 16, b"s" * 8, 1, 2, parts=[("session.id", "s")], contents=contents)
 
     return make

@@ -6,7 +6,7 @@ from typing import Any
 from gateway.exporters.debug import DebugConfig, DebugExporter
 from gateway.exporters.nop import NopConfig, NopExporter
 from gateway.model.exchange import Exchange
-from gateway.model.span import STATUS_ERROR, Span, SpanEvent
+from gateway.model.span import STATUS_ERROR, EventBody, Span, SpanEvent
 
 NewSpan = Callable[[str, int], Span]
 
@@ -63,7 +63,7 @@ def test_detailed_writes_attributes_and_events_but_no_content(exchange: Exchange
     log = Lines()
     exporter = DebugExporter("debug", DebugConfig(verbosity="detailed"), log)
     span = new_span("chat", 50)
-    span.events.append(SpanEvent(1, "gen_ai.evaluation.result", [("gen_ai.evaluation.name", "agent")]))
+    span.events.append(SpanEvent(1, EventBody("gen_ai.evaluation.result", (("gen_ai.evaluation.name", "agent"),))))
     exporter.export(exchange, span)
     details = log.lines[0][1]
     assert details["attributes"] == {"session.id": "s"}

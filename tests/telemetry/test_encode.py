@@ -1,6 +1,7 @@
 """What the hand-written encoder says, opentelemetry-proto reads back."""
 
 import json
+from collections.abc import Iterable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from gateway.model.span import Attributes, AttributeValue, Content, Span, SpanEvent
+from gateway.model.span import Attribute, Attributes, AttributeValue, Block, Content, EventBody, Span, SpanEvent
 from gateway.telemetry import semconv as sc
 from gateway.telemetry.capture import Capture
 from gateway.telemetry.encode import content_attributes, encode, encode_resource, splice, upb_in_use
@@ -16,8 +17,11 @@ from gateway.telemetry.encode import content_attributes, encode, encode_resource
 TEXTS = st.text(st.characters(exclude_categories=())) | st.text("aß你😀", min_size=100, max_size=300)  # surrogates too
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 VALUES = TEXTS | st.booleans() | INT64 | st.floats(allow_nan=False) | st.lists(TEXTS, max_size=4).map(tuple)
-# Names that are remembered and names that are not take different ways.
-ATTRIBUTES = st.lists(st.tuples(TEXTS | st.sampled_from(sorted(sc.REPEATING)), VALUES), max_size=8)
+ATTRIBUTES = st.lists(st.tuples(TEXTS, VALUES), max_size=8)
+# What spans share and what is a span's own take different ways.
+BLOCKS = st.builds(Block, ATTRIBUTES.map(tuple))
+PARTS = st.lists(st.tuples(TEXTS, VALUES) | BLOCKS, max_size=8)
+BODIES = st.builds(EventBody, TEXTS, ATTRIBUTES.map(tuple))
 NANOSECONDS = st.integers(0, (1 << 64) - 1)
 SPANS = st.builds(
     Span,
@@ -32,8 +36,8 @@ SPANS = st.builds(
     flags=st.integers(0, (1 << 32) - 1),
     status=st.integers(0, 2),
     status_message=TEXTS,
-    attributes=ATTRIBUTES,
-    events=st.lists(st.builds(SpanEvent, NANOSECONDS, TEXTS, ATTRIBUTES), max_size=3),
+    parts=PARTS,
+    events=st.lists(st.builds(SpanEvent, NANOSECONDS, BODIES), max_size=3),
     contents=st.just([]),
 )
 
@@ -57,7 +61,7 @@ def expected(value: AttributeValue) -> AnyValue:
     return result
 
 
-def expected_all(attributes: Attributes) -> list[KeyValue]:
+def expected_all(attributes: Iterable[Attribute]) -> list[KeyValue]:
     return [KeyValue(key=clean(key), value=expected(value)) for key, value in attributes]
 
 
@@ -76,8 +80,12 @@ def test_any_span_is_read_back_as_it_was(span: Span) -> None:
         end_time_unix_nano=span.end_ns,
         attributes=expected_all(span.attributes),
         events=[
-            trace_pb2.Span.Event(time_unix_nano=e.time_ns, name=clean(e.name), attributes=expected_all(e.attributes))
-            for e in span.events
+            trace_pb2.Span.Event(
+                time_unix_nano=event.time_ns,
+                name=clean(event.body.name),
+                attributes=expected_all(event.body.attributes),
+            )
+            for event in span.events
         ],
         status=trace_pb2.Status(message=clean(span.status_message), code=span.status)  # type: ignore[arg-type]
         if span.status or span.status_message
@@ -86,7 +94,7 @@ def test_any_span_is_read_back_as_it_was(span: Span) -> None:
 
 
 def small_span(attributes: Attributes, contents: list[Content] | None = None) -> Span:
-    return Span("chat", 3, bytes(16), bytes(8), 1, 2, attributes=attributes, contents=contents or [])
+    return Span("chat", 3, bytes(16), bytes(8), 1, 2, parts=[*attributes], contents=contents or [])
 
 
 @given(st.lists(st.binary(max_size=40), max_size=6), ATTRIBUTES)
@@ -120,6 +128,48 @@ def test_content_is_appended_to_what_was_encoded_once() -> None:
     assert [pair.key for pair in seen] == ["session.id", "gen_ai.input.messages"]
     assert json.loads(seen[1].value.string_value) == [{"role": "user"}, {"role": "ß"}]
     assert content_attributes(span, Capture("none")) == b""
+
+
+@given(PARTS)
+def test_shared_blocks_or_plain_attributes_are_the_same_bytes(parts: list[Attribute | Block]) -> None:
+    span = Span("chat", 3, bytes(16), bytes(8), 1, 2, parts=parts)
+    first, again = encode(span), Span("chat", 3, bytes(16), bytes(8), 1, 2, parts=list(parts))
+    assert encode(again) == first
+    assert encode(small_span(span.attributes)) == first
+
+
+SECRET = "s3cr3t"
+
+
+def span_with_a_secret() -> Span:
+    span = Span("chat", 3, bytes(16), bytes(8), 1, 2, parts=[Block((("user.id", SECRET), ("a", 1))), ("b", SECRET)])
+    assert SECRET.encode() in encode(span)
+    return span
+
+
+def test_what_a_processor_takes_out_is_not_sent_though_it_was_remembered() -> None:
+    span = span_with_a_secret()
+    span.attributes = [(key, value) for key, value in span.attributes if value != SECRET]
+    assert SECRET.encode() not in encode(span)
+    assert span.attributes == [("a", 1)]
+
+
+def test_what_a_processor_takes_out_in_place_is_not_sent_either() -> None:
+    span = span_with_a_secret()
+    kept = span.attributes
+    assert span.attributes is kept
+    del kept[0]
+    kept[-1] = ("b", "redacted")
+    assert SECRET.encode() not in encode(span)
+    assert span.attributes == [("a", 1), ("b", "redacted")]
+
+
+def test_a_changed_span_leaves_the_shared_block_alone() -> None:
+    block = Block((("user.id", "alice"),))
+    changed, other = Span("a", 3, b"", b"", 1, 2, parts=[block]), Span("b", 3, b"", b"", 1, 2, parts=[block])
+    changed.attributes.clear()
+    assert b"alice" not in encode(changed)
+    assert b"alice" in encode(other)
 
 
 def test_protobuf_runs_on_its_c_core_here() -> None:
