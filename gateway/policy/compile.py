@@ -1,14 +1,14 @@
 """All shapes of all agents as one Hyperscan database, and the exact places on demand. Knows no agents, judges nothing.
 
 Two steps, because most texts have nothing: one pass says which shapes occur at all, at most one event a shape, so a
-text made of a million matches costs no more than any other; only a shape that occurs is then looked for on its own.
+text made of a million matches costs no more than any other; only a shape that occurs is then looked for on its own,
+with bounded effort: what is given up is said, never taken for clean.
 Finding the start of a match was measured to cost nothing on clean texts (0.31 µs either way for 100 bytes), but an
 event costs 130 ns, and an open-ended pattern has one for each byte.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import Any, NamedTuple
 
 import hyperscan
@@ -17,7 +17,11 @@ from gateway.policy.detectors.shape import Place, Shape
 
 MAX_PLACES = 1_000
 """Of one shape in one text; more are not told apart."""
-MAX_EVENTS = 20_000
+MAX_CANDIDATES = 2_000
+"""Looked at closely, of one shape in one text. A few microseconds each."""
+EVENTS_A_CANDIDATE = 10
+"""An open-ended pattern has an event for each byte of a place."""
+_LEAST_CANDIDATES = 50
 _CONTINUATIONS = bytes(range(0x80, 0xC0))
 """Bytes of UTF-8 that do not begin a character."""
 
@@ -28,6 +32,23 @@ class Places(NamedTuple):
     """There may be more than these."""
 
 
+class Effort:
+    """How many candidates one message may still cost, over its texts and all shapes."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, candidates: int = 2 * MAX_CANDIDATES) -> None:
+        self._left = candidates
+
+    @property
+    def allowance(self) -> int:
+        """For the next shape in the next text. Never nothing: a flood of one kind must not hide one key of another."""
+        return max(_LEAST_CANDIDATES, min(MAX_CANDIDATES, self._left))
+
+    def spend(self, candidates: int) -> None:
+        self._left -= candidates
+
+
 class Scanner:
     """One set of shapes, by their index. Not thread-safe: Hyperscan's scratch space belongs to one scan at a time."""
 
@@ -35,6 +56,7 @@ class Scanner:
         self.shapes = tuple(shapes)
         self.scans = 0
         self._noticed: list[int] = []
+        self._on_match = self._notice
         self._database = _database(self.shapes, hyperscan.HS_FLAG_SINGLEMATCH) if shapes else None
         self._locators = [_locator(shape) for shape in self.shapes]
 
@@ -43,26 +65,27 @@ class Scanner:
         self.scans += 1
         if self._database is None:
             return []
-        self._noticed.clear()
+        noticed: list[int] = []
+        self._noticed = noticed
         # Lone surrogates become `?`: one character too, so places stay right, and UTF-8 mode may not see bad UTF-8.
-        self._database.scan(text.encode("utf-8", "replace"), match_event_handler=self._notice)
-        return self._noticed[:]
+        self._database.scan(text.encode("utf-8", "replace"), match_event_handler=self._on_match)
+        return noticed
 
     def _notice(self, shape: int, start: int, end: int, flags: int, context: object) -> None:
         self._noticed.append(shape)
 
-    def places(self, index: int, text: str) -> Places:
+    def places(self, index: int, text: str, effort: Effort | None = None) -> Places:
         """Where this shape really is. Raises what its `find` or `confirm` raises."""
         shape = self.shapes[index]
+        effort = effort or Effort()
         if shape.find is not None:
-            return _bounded(shape.find(text))
+            return _bounded(shape.find(text), effort)
         locator = self._locators[index]
         if locator is None:
             return Places([(0, len(text))])
-        matches, more = _matches(locator, text)
-        if shape.confirm is None:
-            return _bounded(_apart(matches), more)
-        return _bounded(_confirmed(shape, text, matches), more)
+        matches, more = _matches(locator, text, EVENTS_A_CANDIDATE * effort.allowance)
+        apart = _apart(matches) if shape.confirm is None else _confirmed(shape.confirm, text, matches)
+        return _bounded(apart, effort, more)
 
 
 def _locator(shape: Shape) -> Any:
@@ -94,12 +117,22 @@ def _database(shapes: Sequence[Shape], mode: int) -> Any:
     return database
 
 
-def _bounded(places: Iterable[Place], more: bool = False) -> Places:
-    kept = list(islice(places, MAX_PLACES + 1))
-    return Places(kept[:MAX_PLACES], more or len(kept) > MAX_PLACES)
+def _bounded(candidates: Iterable[Place | None], effort: Effort, more: bool = False) -> Places:
+    allowance = effort.allowance
+    kept: list[Place] = []
+    looked_at = 0
+    for place in candidates:
+        if looked_at == allowance or len(kept) == MAX_PLACES:
+            more = True
+            break
+        looked_at += 1
+        if place is not None:
+            kept.append(place)
+    effort.spend(looked_at)
+    return Places(kept, more)
 
 
-def _matches(database: Any, text: str) -> tuple[list[Place], bool]:
+def _matches(database: Any, text: str, limit: int) -> tuple[list[Place], bool]:
     """The longest match at each start, in characters, in order; and whether the events were cut off."""
     ends: dict[int, int] = {}
     events = 0
@@ -108,13 +141,13 @@ def _matches(database: Any, text: str) -> tuple[list[Place], bool]:
         nonlocal events
         events += 1
         ends[start] = max(end, ends.get(start, 0))
-        return events >= MAX_EVENTS  # True stops the scan
+        return events >= limit  # True stops the scan
 
     data = text.encode("utf-8", "replace")
     with suppress(hyperscan.ScanTerminated):
         database.scan(data, match_event_handler=on_match)
     places = sorted(ends.items())
-    return (places if len(data) == len(text) else _in_characters(data, places)), events >= MAX_EVENTS
+    return (places if len(data) == len(text) else _in_characters(data, places)), events >= limit
 
 
 def _in_characters(data: bytes, places: Sequence[Place]) -> list[Place]:
@@ -136,14 +169,14 @@ def _apart(places: Iterable[Place]) -> Iterable[Place]:
             reached = end
 
 
-def _confirmed(shape: Shape, text: str, matches: Iterable[Place]) -> Iterable[Place]:
-    assert shape.confirm is not None
+def _confirmed(
+    confirm: Callable[[str, int], Place | None], text: str, matches: Iterable[Place]
+) -> Iterable[Place | None]:
     reached = -1
     for start, end in matches:
         if start < reached:
             continue
-        place = shape.confirm(text, start)
-        if place is not None:
-            yield place
+        place = confirm(text, start)
+        yield place
         # Past what was looked at, kept or not: a text full of starts must not be read again from each of them.
         reached = max(end, place[1]) if place is not None else end

@@ -12,7 +12,8 @@ from gateway.model.exchange import Exchange, Refusal
 from gateway.model.message import Entry, RequestReading, ResponseReading
 from gateway.model.span import Span
 from gateway.model.verdict import Assessment, Direction
-from gateway.policy.engine import Gap, Part, PolicySet
+from gateway.policy.engine import Part, PolicySet
+from gateway.policy.judging import Gap
 from gateway.policy.load import load_agents
 from gateway.units import ConfigModel, PositiveDuration
 
@@ -40,6 +41,8 @@ class PolicyProcessor:
 
     def __init__(self, config: PolicyConfig, policies: PolicySet) -> None:
         self.needs_reading = policies.asked("inlet", "inline")
+        self._asked_later = policies.asked("inlet", "tail")
+        self._asked_back = policies.asked("response")
         self._config = config
         self._policies = policies
         self._counters: Counter[str] = Counter()
@@ -59,14 +62,15 @@ class PolicyProcessor:
 
     def on_tail(self, exchange: Exchange) -> None:
         """Observers and shadows on the request, everybody on the response."""
-        inlet_seen = exchange.verdict.assessments
-        if self.needs_reading and not any(each.direction == "inlet" for each in inlet_seen):
+        said: list[Assessment] = []
+        if self.needs_reading and not any(each.direction == "inlet" for each in exchange.verdict.assessments):
             # Never asked in line: a passive exchange, or refused before it was our turn.
-            self._add(exchange, self._inlet(exchange, "inline", released=True))
-        if self._policies.asked("inlet", "tail"):
-            self._add(exchange, self._inlet(exchange, "tail", released=True))
-        if exchange.response is not None and exchange.refusal is None and self._policies.asked("response"):
-            self._add(exchange, self._response(exchange.response))
+            said += self._inlet(exchange, "inline", released=True)
+        if self._asked_later:
+            said += self._inlet(exchange, "tail", released=True)
+        if self._asked_back and exchange.response is not None and exchange.refusal is None:
+            said += self._response(exchange.response)
+        self._add(exchange, said)
 
     def on_span(self, span: Span) -> Span | None:
         """Nothing to hold in."""
@@ -82,13 +86,17 @@ class PolicyProcessor:
             return self._policies.skipped("inlet", part, "the request has no body")
         if reading is not None and reading.state == "off":
             return self._policies.skipped("inlet", part, "content is not captured")
-        entries = [] if reading is None else [*reading.system, *reading.messages]
-        return self._assessed("inlet", entries, part, self._gap(reading), timed, released)
+        if reading is None:
+            return self._assessed("inlet", (), part, self._gap(None), timed, released)
+        entries = [*reading.system, *reading.messages] if reading.system else reading.messages
+        gap = None if reading.state == "full" else self._gap(reading)
+        return self._assessed("inlet", entries, part, gap, timed, released)
 
     def _response(self, reading: ResponseReading) -> list[Assessment]:
         if reading.state == "off":
             return self._policies.skipped("response", "all", "content is not captured")
-        return self._assessed("response", reading.messages, "all", self._gap(reading), False, True)
+        gap = None if reading.state == "full" else self._gap(reading)
+        return self._assessed("response", reading.messages, "all", gap, False, True)
 
     def _assessed(
         self, direction: Direction, entries: Sequence[Entry], part: Part, gap: Gap | None, timed: bool, released: bool
@@ -111,9 +119,14 @@ class PolicyProcessor:
     def _add(self, exchange: Exchange, assessments: Sequence[Assessment]) -> None:
         self._counters["assessed"] += len(assessments)
         for assessment in assessments:
+            if assessment.outcome != "allowed" or assessment.state != "evaluated":
+                break
+        else:
+            # As nearly always: what everybody allows changes no outcome, no counter.
+            exchange.verdict.assessments += assessments
+            return
+        for assessment in assessments:
             exchange.verdict.add(assessment)
-            if assessment.outcome == "allowed" and assessment.state == "evaluated":
-                continue
             if assessment.outcome in ("flagged", "escalated"):
                 self._counters[assessment.outcome] += 1
             if assessment.state in ("timed_out", "failed_open", "failed_closed"):

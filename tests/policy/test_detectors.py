@@ -1,16 +1,17 @@
 """Each detector: what it must see, and what it must leave alone."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.compile import MAX_PLACES, Scanner
+from gateway.policy.compile import MAX_CANDIDATES, MAX_PLACES, Effort, Scanner
 from gateway.policy.detectors.entities import ENTITIES, card_places, email_places, iban_places
 from gateway.policy.detectors.patterns import keyword_shape, pattern_shape
 from gateway.policy.detectors.secrets import SECRETS
-from gateway.policy.detectors.shape import Shape
+from gateway.policy.detectors.shape import Place, Shape
 
 ALNUM = "a8Kd02mZqP4rTx6vWy1BnC3EfG5hJ7Lo9Qs1uI8tYcV4kD0zXw6bN2mH5gF3jR7pA1eS9qL4oU8iT2yW6x"
 HEX = "a8d02f4c61be3579a8d02f4c61be3579a8d02f4c61be3579a8d02f4c61be3579"
@@ -143,6 +144,10 @@ def seen(scanner: Scanner, text: str) -> set[str]:
     return {scanner.shapes[i].name for i in scanner.noticed(text) if scanner.places(i, text).places}
 
 
+def written(text: str, places: Iterable[Place | None]) -> list[str]:
+    return [text[place[0] : place[1]] for place in places if place is not None]
+
+
 def spots(shape: Shape, text: str) -> list[str]:
     scanner = Scanner([shape])
     return [text[a:b] for i in scanner.noticed(text) for a, b in scanner.places(i, text).places]
@@ -192,7 +197,7 @@ def test_a_private_key_is_its_whole_block() -> None:
     ],
 )
 def test_cards(text: str, cards: list[str]) -> None:
-    assert [text[a:b] for a, b in card_places(text)] == cards
+    assert written(text, card_places(text)) == cards
     assert spots(ENTITIES["credit_card"], text) == cards
 
 
@@ -209,7 +214,7 @@ def test_cards(text: str, cards: list[str]) -> None:
     ],
 )
 def test_ibans(text: str, ibans: list[str]) -> None:
-    assert [text[a:b] for a, b in iban_places(text)] == ibans
+    assert written(text, iban_places(text)) == ibans
     assert spots(ENTITIES["iban"], text) == ibans
 
 
@@ -225,7 +230,7 @@ def test_ibans(text: str, ibans: list[str]) -> None:
     ],
 )
 def test_addresses(text: str, addresses: list[str]) -> None:
-    assert [text[a:b] for a, b in email_places(text)] == addresses
+    assert written(text, email_places(text)) == addresses
     assert spots(ENTITIES["email"], text) == addresses
 
 
@@ -271,10 +276,39 @@ def test_texts_made_to_hurt_come_to_an_end(scanner: Scanner, unit: str) -> None:
     assert all(len(scanner.places(index, text).places) <= MAX_PLACES for index in scanner.noticed(text))
 
 
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("iban", "DE89 "),
+        ("iban", "DE89370400440532013001,"),
+        ("credit_card", "4111 "),
+        ("credit_card", "4111111111111112,"),
+        ("email", "a@b.png "),
+    ],
+)
+def test_a_flood_of_what_only_looks_so_is_given_up_and_said_so(name: str, unit: str) -> None:
+    assert Scanner([ENTITIES[name]]).places(0, unit * 5_000) == ([], True)
+
+
+def test_numbers_of_no_issuer_and_words_of_no_country_are_no_candidates() -> None:
+    assert list(card_places("1780000000000000000 9999 9999 9999 9999 0.4111111111111111 " * 10)) == []
+    assert list(iban_places("fa34 ZZ89 be1 xDE89 " * 10)) == []
+    assert list(email_places("@app.route @Override me@ " * 10)) == []
+
+
+def test_a_flood_of_one_kind_does_not_hide_a_key_of_another(scanner: Scanner) -> None:
+    effort = Effort()
+    key = EXAMPLES["github_token"]
+    text = f"DE89 4111111111111112 a@b.png sk-{'x' * 40} " * 3_000 + key
+    found = [text[a:b] for i in scanner.noticed(text) for a, b in scanner.places(i, text, effort).places]
+    assert found == [key]
+    assert effort.allowance < MAX_CANDIDATES
+
+
 @given(st.text(max_size=300))
 def test_any_text_can_be_looked_through(text: str) -> None:
     for find in (card_places, iban_places, email_places):
-        places = list(find(text))
+        places = [place for place in find(text) if place is not None]
         assert all(0 <= a < b <= len(text) for a, b in places)
         assert all(first[1] <= second[0] for first, second in pairwise(places))
 

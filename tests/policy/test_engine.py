@@ -8,7 +8,8 @@ import pytest
 from gateway.model.message import Entry
 from gateway.model.verdict import Assessment, Verdict
 from gateway.policy.detectors.shape import Place, Shape, Watch
-from gateway.policy.engine import Gap, PolicySet
+from gateway.policy.engine import PolicySet
+from gateway.policy.judging import Gap
 from gateway.policy.load import Agent
 
 Say = Callable[..., Entry]
@@ -140,6 +141,30 @@ def test_a_failing_detector_is_never_allowed(
 def test_a_failing_detector_does_not_hide_what_others_found(said: Say, agent: Make) -> None:
     found = only(compiled([broken(agent(intent="escalate"))]).assess("inlet", [said("boom nightjar")]))
     assert (found.outcome, found.state) == ("escalated", "failed_open")
+
+
+@pytest.mark.parametrize(
+    ("on_error", "outcome", "state"), [("allow", "flagged", "failed_open"), ("block", "blocked", "failed_closed")]
+)
+def test_a_flood_of_candidates_is_incomplete_and_remembered_so(
+    said: Say, agent: Make, on_error: str, outcome: str, state: str
+) -> None:
+    flooded = agent(detect="{financial: {entities: [iban]}}", on_error=on_error)
+    policies = compiled([flooded, agent("other")])
+    entry = said("DE89 3704 0044 0532 0130 01, " * 5_000)
+    for _ in range(2):
+        found, other = policies.assess("inlet", [entry])
+        assert (found.outcome, found.state) == (outcome, state)
+        assert found.reason == "entity:iban had more candidates than were looked at"
+        assert (other.outcome, other.state) == ("allowed", "evaluated")
+    assert policies.counters["findings_cut"] == 1
+
+
+def test_a_flood_that_holds_a_finding_is_one_of_more(said: Say, agent: Make) -> None:
+    flooded = agent(detect="{financial: {entities: [iban]}}")
+    text = "DE89 3704 0044 0532 0130 00, " + "DE89 3704 0044 0532 0130 01, " * 5_000
+    found = only(compiled([flooded]).assess("inlet", [said(text)]))
+    assert (found.outcome, found.state, found.reason) == ("blocked", "evaluated", "financial: entity:iban x1+")
 
 
 def test_time_out_is_incomplete(said: Say, agent: Make) -> None:

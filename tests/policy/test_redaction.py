@@ -68,6 +68,12 @@ def test_more_than_can_be_told_apart_is_taken_out_whole(policies: PolicySet, sai
     assert b"@" not in redacted(said("a@b.org " * 2_000), policies)
 
 
+def test_what_was_not_looked_at_whole_is_taken_out_whole(policies: PolicySet, said: Say) -> None:
+    entry = said("DE89 3704 0044 0532 0130 01, " * 5_000)
+    assert policies.sensitive(entry)
+    assert redacted(entry, policies) == said("[financial]").json
+
+
 class Everywhere:
     """Finds the same places in any text, sensible or not."""
 

@@ -21,8 +21,9 @@ class Shape:
     """A dot and a negated class are one character, not one byte; case folds beyond ASCII."""
     confirm: Callable[[str, int], Place | None] | None = None
     """(text, start of a match) → what is meant there, or None. Only asked where the expression matched."""
-    find: Callable[[str], Iterable[Place]] | None = None
-    """Where a regular expression cannot say it: all places, in order and apart. Must be linear in the text."""
+    find: Callable[[str], Iterable[Place | None]] | None = None
+    """Where a regular expression cannot say it: all places, in order and apart; None for each candidate that was none,
+    so that whoever asks can give up. Must be linear in the text, and quick from one candidate to the next."""
 
 
 class Watch(NamedTuple):
