@@ -1,4 +1,4 @@
-"""Structured logs on stderr: colours on a terminal, JSON otherwise. What happens per request is a span, not a log line."""
+"""Structured logs on stderr: colours on a terminal, JSON otherwise. What happens per request is a span, not a line."""
 
 import logging
 import sys

@@ -64,8 +64,8 @@ class Pipeline:
         for index in range(start, len(processors)):
             processor = processors[index]
             try:
-                if processor.needs_reading:
-                    self.reading(exchange)
+                if processor.needs_reading and exchange.request is None:
+                    self._try_reading(exchange)
                 waiting = processor.on_request(exchange)
             except Exception as error:  # a processor's bug must not stop traffic
                 self._failed(processor, "on_request", error)
@@ -91,6 +91,17 @@ class Pipeline:
         if exchange.request is None and exchange.request_body.size:
             exchange.request = self._read_request(exchange)
         return exchange.request
+
+    def _try_reading(self, exchange: Exchange) -> None:
+        """As `reading`; a failure of ours leaves `exchange.request` None: who needs it decides what that means."""
+        try:
+            self.reading(exchange)
+        except Exception as error:
+            self._unread(exchange, error)
+
+    def _unread(self, exchange: Exchange, error: Exception) -> None:
+        self.failures["reading"] += 1
+        _log.error("reading an exchange failed", exchange=exchange.id, error=type(error).__name__)
 
     def _read_request(self, exchange: Exchange) -> RequestReading:
         provider = self._providers[exchange.api or "generic"]
@@ -141,12 +152,11 @@ class Pipeline:
             self._draining_tail = False
 
     def _finish(self, exchange: Exchange) -> None:
+        self._try_reading(exchange)
         try:
-            self.reading(exchange)
             exchange.response = self._read_response(exchange)
         except Exception as error:  # unreadable is a fact about the exchange, never a reason to lose its span
-            self.failures["reading"] += 1
-            _log.error("reading an exchange failed", exchange=exchange.id, error=type(error).__name__)
+            self._unread(exchange, error)
         for processor in self._on_tail:
             try:
                 processor.on_tail(exchange)

@@ -149,14 +149,23 @@ class Supervisor:
             _log.error("a process died; it is being replaced", process=child.name, exit=code, in_s=delay)
             await asyncio.sleep(delay)
             if not self._stopping.is_set():
-                await self._spawn(child)
+                await self._replace(child)
+
+    async def _replace(self, child: Child) -> None:
+        """What cannot be started, or does not get ready, is one more death; the next try comes after a longer while."""
+        try:
+            ready = await self._spawn(child)
+        except OSError as error:
+            _log.error("a process could not be started", process=child.name, error=error.strerror)
+            return
+        if not ready and child.process is not None and child.process.returncode is None:
+            child.process.kill()
 
     async def _stop(self, child: Child) -> None:
         process = child.process
         if child.watcher is not None:
             child.watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await child.watcher
+            await asyncio.wait([child.watcher])
         if process is None or process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):

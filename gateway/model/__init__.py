@@ -1,1 +1,1 @@
-"""Data only: what an exchange, a message, a session, a verdict and a span are. Imports msgspec and the standard library."""
+"""Data only: what an exchange, a message, a session, a verdict and a span are. Imports msgspec, nothing of ours."""

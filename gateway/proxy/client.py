@@ -15,6 +15,9 @@ from gateway.proxy.relay import Relay, refusal_answer, too_large
 if TYPE_CHECKING:
     from gateway.proxy.server import ProxyServer
 
+_PILE_BYTES = 64 * 1024
+"""What may be read behind a running exchange."""
+_PENDING_LIMIT = 32
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -46,6 +49,8 @@ class ClientConnection(asyncio.Protocol):
         """Whose body is being read."""
         self._pending: deque[_Pending] = deque()
         self.closing = False
+        self.blocked = False
+        self._piled = 0
         self._lingering = False
         self._spoiled = False
         self._hold = False
@@ -78,16 +83,25 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.closing:
             return  # what a refused client still sends is read and dropped, so that it can read why
-        if self._in_head or self._receiving is None:
-            self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade_asked(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._malformed(error)
-        if self._in_head and self._head_bytes > self._limits.header:
-            self._head_too_large()
+        self._head_bytes += len(data)
+        if self._pending:
+            # Read on behind the running exchange, so that a client that leaves is noticed; but not without end.
+            self._piled += len(data)
+            if self._piled > _PILE_BYTES:
+                self._transport.pause_reading()
+        rest = data
+        while rest and not self.closing:
+            try:
+                self._parser.feed_data(rest)
+                rest = b""
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+                self._upgrade_asked()
+            except httptools.HttpParserError as error:
+                self._malformed(error)
+                rest = b""
+        if self._head_bytes > self._limits.header and not self.closing:
+            self._head_too_large()  # also trailers and chunk extensions: whatever comes and is not body
 
     def eof_received(self) -> bool:
         return False  # a client that has closed its side is gone: nothing tells a half-closed one from a dead one
@@ -103,11 +117,13 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._blocked_since = self._loop.time()
+        self.blocked = True
         if self._relay is not None:
             self._relay.client_writable(False)
 
     def resume_writing(self) -> None:
         self._blocked_since = 0.0
+        self.blocked = False
         if self._relay is not None:
             self._relay.client_writable(True)
 
@@ -134,7 +150,7 @@ class ClientConnection(asyncio.Protocol):
         if lower in self._header_map:
             if lower in (b"content-length", b"transfer-encoding", b"host"):
                 self._framings += 1
-            elif lower == b"connection":
+            elif lower in (b"connection", b"content-encoding"):
                 value = self._header_map[lower] + b"," + value
         self._header_map[lower] = value
 
@@ -147,15 +163,17 @@ class ClientConnection(asyncio.Protocol):
             self._head_too_large()
             return
         head = self._head()
-        if self._relay is not None:
+        if self._relay is not None or self._pending:
             pending = _Pending(head)
             self._pending.append(pending)
             self._receiving = pending
-            self._transport.pause_reading()
+            if len(self._pending) > _PENDING_LIMIT:
+                self._transport.pause_reading()
         else:
             self._begin(head)
 
     def on_body(self, data: bytes) -> None:
+        self._head_bytes = 0
         receiving = self._receiving
         if isinstance(receiving, Relay):
             receiving.body(data)
@@ -165,6 +183,7 @@ class ClientConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():
             return  # llhttp stops behind such a head; `_upgrade_asked` goes on with the body
+        self._head_bytes = 0
         receiving, self._receiving = self._receiving, None
         keep_alive = self._parser.should_keep_alive() and not self._server.draining
         if isinstance(receiving, Relay):
@@ -242,21 +261,25 @@ class ClientConnection(asyncio.Protocol):
             )
         return None
 
-    def _upgrade_asked(self, rest: bytes) -> None:
+    def _upgrade_asked(self) -> None:
         """An Upgrade header: not taken up, as RFC 9110, 7.8 allows; the request itself is served.
 
         llhttp stops behind the head of such a request, so a new parser goes on with the body: it is told the framing.
         """
-        receiving = self._receiving
-        if self.closing or receiving is None:
+        if self.closing:
             return
-        head = receiving.head
-        framing = b"transfer-encoding: chunked" if head.chunked else b"content-length: %d" % (head.content_length or 0)
-        close = b"connection: close\r\n" if b"close" in head.header_map.get(b"connection", b"").lower() else b""
+        receiving = self._receiving
+        framing, close = b"content-length: 0", b""
+        if receiving is not None:
+            head = receiving.head
+            if head.chunked:
+                framing = b"transfer-encoding: chunked"
+            elif head.content_length:
+                framing = b"content-length: %d" % head.content_length
+            if b"close" in head.header_map.get(b"connection", b"").lower():
+                close = b"connection: close\r\n"
         self._parser = httptools.HttpRequestParser(_BodyOnly(self))
         self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n%b%b\r\n\r\n" % (close, framing))
-        if rest:
-            self.data_received(rest)
 
     # Answers; the relay's `Client`
 
@@ -297,7 +320,11 @@ class ClientConnection(asyncio.Protocol):
         self._transport.close()  # what was written still goes out; the missing end tells the client that it broke off
 
     def _next(self) -> None:
-        if self.closing or self._relay is not None or not self._pending:
+        if self.closing or self._relay is not None:
+            return
+        if not self._pending:
+            self._transport.resume_reading()
+            self._expect("keep_alive_timeout", self._limits.keep_alive_s)
             return
         pending = self._pending.popleft()
         receiving = self._receiving is pending
@@ -314,6 +341,7 @@ class ClientConnection(asyncio.Protocol):
         elif receiving:
             self._receiving = relay
         if not self._pending and not self._hold and not self.closing:
+            self._piled = 0
             self._transport.resume_reading()
 
     def _answer_empty(self, head: RequestHead, status: int) -> None:
@@ -349,6 +377,9 @@ class ClientConnection(asyncio.Protocol):
                 f"The request's head is larger than {self._limits.header} bytes. Send fewer or shorter headers.",
             )
             self._refuse_bare(None, refusal)
+        elif self._receiving is self._relay:
+            self._receiving = None
+            self._relay.refuse(Refusal(431, "header_too_large", "The request's trailers are too large. Send fewer."))
         else:
             self._spoil(self._relay)
 

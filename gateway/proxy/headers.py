@@ -26,13 +26,18 @@ NOT_FORWARDED = HOP_BY_HOP | {b"expect"}
 _TOKENS = re.compile(rb"[^\s,]+")
 
 
+_NEVER_NAMED = frozenset({b"content-length", b"host"})
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})
 
 
 def named_in_connection(value: bytes) -> frozenset[bytes]:
-    """The header names that Connection headers, joined by commas, make hop-by-hop."""
+    """The header names that Connection headers, joined by commas, make hop-by-hop.
+
+    SECURITY: never the length or the host. Without its length a body would be the next request on a connection that
+    others share; it is end-to-end information whatever a sender says (RFC 9110, 7.6.1).
+    """
     lower = value.lower()
-    return frozenset() if lower in _PLAIN_CONNECTION else frozenset(_TOKENS.findall(lower))
+    return frozenset() if lower in _PLAIN_CONNECTION else frozenset(_TOKENS.findall(lower)) - _NEVER_NAMED
 
 
 def forwardable(headers: Headers, dropped: frozenset[bytes], connection: bytes | None) -> Headers:

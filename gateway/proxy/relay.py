@@ -21,6 +21,7 @@ REASONS = {
     426: b"Upgrade Required",
     429: b"Too Many Requests",
     431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
     501: b"Not Implemented",
     502: b"Bad Gateway",
     503: b"Service Unavailable",
@@ -28,10 +29,15 @@ REASONS = {
 }
 
 
+_OURS = b"x-spangate-"
+
+
 class Client(Protocol):
     """The client's connection, as the relay sees it."""
 
     closing: bool
+    blocked: bool
+    """It takes nothing at the moment."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -216,6 +222,8 @@ class Relay:
         whole = self._body_complete
         if not head.chunked:
             framing = b""
+            # SECURITY: a body without its length would be read as the next request on a shared connection.
+            assert not payload or any(name.lower() == b"content-length" for name, _ in plan.forward)
         elif whole:
             framing = b"Content-Length: %d\r\n" % len(payload)
         else:
@@ -229,6 +237,8 @@ class Relay:
         self._expect("first_byte_timeout", self._limits.first_byte_s)
         first = request_head(head.method, plan.target, plan.forward, framing)
         connection.send(self, first + payload, head.method == "HEAD")
+        if self._client.blocked:  # by the answer before this one; nobody will say so again
+            connection.transport.pause_reading()
         if not whole:
             self._client.hold(False)
 
@@ -289,6 +299,8 @@ class Relay:
         if not self._keep_alive or self.head.http_minor == 0 or not self._body_complete:
             self._keep_alive = False
             framing += b"Connection: close\r\n"
+        if any(name.startswith(_OURS) for name in fields):  # nobody but the gateway speaks for the gateway
+            dropped = dropped | {name for name in fields if name.startswith(_OURS)}
         passed = (
             response.headers
             if dropped.isdisjoint(fields)
@@ -367,6 +379,8 @@ class Relay:
         """Answer in the upstream's place."""
         exchange = self.exchange
         exchange.refusal = refusal
+        if not self._head_sent:
+            self._out.clear()  # interim answers that are still here must not come behind the final one
         if self._head_sent:
             self._end("refused", refusal.code)
             self._client.cut()
@@ -386,6 +400,7 @@ class Relay:
         if self.done:
             return
         if not self._head_sent:
+            self._out.clear()  # as above
             exchange = self.exchange
             refusal = _unavailable(end, error_type, exchange.provider)
             exchange.refusal = refusal

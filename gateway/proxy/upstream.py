@@ -4,10 +4,13 @@ import asyncio
 from typing import Protocol, cast
 
 import httptools
+import structlog
 
 from gateway.model.exchange import Headers
 from gateway.proxy.handler import Origin
 from gateway.proxy.limits import Limits
+
+_log = structlog.get_logger("gateway.proxy")
 
 NO_BODY_STATUS = frozenset({204, 304})
 
@@ -127,6 +130,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _give_back(self) -> None:
         self._released = False
         self.reused = True
+        self.transport.resume_reading()  # the exchange may have ended while its client was slow
         if self._keep and self.usable and not self._surplus:
             self._pool.give_back(self)
         else:
@@ -146,17 +150,24 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.abort()
             return
         self._answered = True
-        if self._head.status == 0:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         self._feeding = True
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            self._surplus = True
+            if isinstance(error.__context__, ValueError):
+                self._broken("bad_upstream_response")
+                return
+            _log.error("relaying an answer failed", error=type(error.__context__ or error).__name__)
+            self._broken("internal_error")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._surplus = True
             self._broken("bad_upstream_response")
         finally:
             self._feeding = False
-        if self._head.status == 0 and self._head_bytes > self._limits.header and self._listener is not None:
+        # Also trailers and chunk extensions: whatever comes and is not body.
+        if self._head_bytes > self._limits.header and self._listener is not None:
             self._broken("bad_upstream_response")
         listener.on_read()
         if self._released:
@@ -216,7 +227,9 @@ class UpstreamConnection(asyncio.Protocol):
         head.http_minor = 1 if self._parser.get_http_version() == "1.1" else 0
         head.content_length = fields.get(b"content-length")
         coding = fields.get(b"transfer-encoding")
-        head.chunked = coding is not None and coding.lower() == b"chunked"
+        head.chunked = coding is not None
+        if coding is not None and coding.lower() != b"chunked":
+            raise ValueError("a transfer coding that would be lost")  # ends as a bad response, below
         self._keep = self._parser.should_keep_alive()
         if status in NO_BODY_STATUS:
             self._bodyless = True
@@ -228,6 +241,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._finish()
 
     def on_body(self, data: bytes) -> None:
+        self._head_bytes = 0
         if self._listener is not None:
             self._listener.on_response_data(data)
         else:

@@ -6,6 +6,7 @@ Not thread-safe and not shared between processes. Times are Unix nanoseconds and
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
+from os import urandom
 
 from gateway.model.session import CONFIDENCE, MAX_SESSION_ID, Claim, SessionRef, SessionSource
 
@@ -58,6 +59,7 @@ class MemoryState:
         self._latest: OrderedDict[str, tuple[str, int]] = OrderedDict()
         """Window key → (session id, time) of its latest input."""
         self.counters: Counter[str] = Counter()
+        self._secret = urandom(16)
         """`sessions_forgotten`, `windows_forgotten`."""
 
     def __len__(self) -> int:
@@ -117,7 +119,13 @@ class MemoryState:
             return session_id, found
         owner = _SHARED if claim.shared else claim.principal[:_OWNER_SHOWN]
         beside = _suffixed(session_id, owner)
-        return beside, self._found(claim.workspace, beside)
+        taken = self._found(claim.workspace, beside)
+        if taken is not None and not taken.admits(claim):
+            # Somebody named the suffixed id itself: the next one cannot be aimed at.
+            text = f"{owner}\n{session_id}".encode()
+            beside = _suffixed(session_id, blake2b(text, digest_size=8, key=self._secret).hexdigest())
+            taken = self._found(claim.workspace, beside)
+        return beside, taken
 
     def _found(self, workspace: str, session_id: str) -> _Session | None:
         key = _key(workspace, session_id)

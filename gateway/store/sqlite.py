@@ -11,9 +11,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+import structlog
+
 from gateway.link.records import ExchangeRecord
 from gateway.store import rows
 from gateway.store.tables import migrate
+
+_log = structlog.get_logger("gateway.store")
 
 _TRANSACTION_RECORDS = 1000
 _PRUNE_EVERY_S = 60.0
@@ -98,6 +102,9 @@ class StoreWriter:
         opened.set_result(None)
         try:
             self._work(connection)
+        except Exception as error:  # a bug of ours: nothing is stored any more, and that must not look healthy
+            self.trouble = f"{self.path}: the writer failed ({type(error).__name__}); restart the control plane"
+            _log.error("the store's writer failed", error=type(error).__name__)
         finally:
             connection.close()
 
@@ -189,4 +196,5 @@ class StoreWriter:
             self._retries += 1
             return False
         self._pruned += pruned
+        self.trouble = None
         return pruned > 0

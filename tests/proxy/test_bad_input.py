@@ -6,7 +6,9 @@ import struct
 
 import pytest
 
+from gateway.proxy.client import ClientConnection
 from gateway.proxy.handler import Origin
+from gateway.proxy.upstream import UpstreamConnection
 from tests.proxy.conftest import Bench, MakeBench, listening, read_request
 from tests.proxy.test_relay import GET, post
 
@@ -294,6 +296,146 @@ async def test_bytes_behind_an_answer_never_become_the_next_answer(bench: Bench)
     assert (await wire.answer())[1] == b"ok"
     assert (await wire.answer())[1] == b"ok"
     assert bench.upstream.connections == 2
+
+
+async def test_a_length_named_in_connection_is_not_taken_away(bench: Bench) -> None:
+    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+    wire = await bench.connect()
+    await wire.send(post(smuggled, b"Connection: content-length, host\r\n"))
+    assert (await wire.answer())[1] == b"ok"
+    await wire.send(GET)
+    assert (await wire.answer())[1] == b"ok"
+    assert [request.split(b" ")[1] for request in bench.upstream.requests] == [b"/v1/chat/completions", b"/v1/models"]
+    assert b"\r\nHost: " in bench.upstream.requests[0]
+
+
+async def test_an_answer_keeps_the_length_that_its_connection_header_names(bench: Bench) -> None:
+    bench.upstream.answers(b"HTTP/1.1 200 OK\r\nConnection: content-length\r\nContent-Length: 5\r\n\r\nhello")
+    wire = await bench.connect()
+    await wire.send(GET)
+    assert (await wire.answer())[1] == b"hello"
+
+
+async def test_nobody_upstream_speaks_for_the_gateway(bench: Bench) -> None:
+    bench.upstream.answers(b"HTTP/1.1 200 OK\r\nX-Spangate-Code: forged\r\nContent-Length: 2\r\n\r\nok")
+    wire = await bench.connect()
+    await wire.send(GET)
+    assert b"forged" not in (await wire.answer())[0]
+
+
+async def test_endless_trailers_of_a_request_are_refused(make_bench: MakeBench) -> None:
+    bench = await make_bench(header=4096)
+    wire = await bench.connect()
+    await wire.send(b"POST /v1/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-T: ")
+    for _ in range(40):
+        await wire.send(b"a" * 1000)
+    assert (await wire.answer())[0].startswith(b"HTTP/1.1 431 ")
+    assert (await bench.ended()).end == "refused"
+
+
+async def test_endless_trailers_of_an_answer_are_cut(make_bench: MakeBench) -> None:
+    bench = await make_bench(header=4096)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-T: ")
+        for _ in range(100):
+            writer.write(b"a" * 1000)
+            await writer.drain()
+        await reader.read()
+
+    bench.upstream.serve = serve
+    wire = await bench.connect()
+    await wire.send(GET)
+    await wire.rest()
+    exchange = await bench.ended()
+    assert (exchange.end, exchange.error_type) == ("upstream_gone", "bad_upstream_response")
+
+
+class StillTransport(asyncio.Transport):
+    """Takes everything, says nothing; remembers whether it was told to stop reading."""
+
+    reading = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def abort(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+async def test_a_client_still_full_from_the_last_answer_holds_the_next_upstream_too(bench: Bench) -> None:
+    upstream, client = (
+        UpstreamConnection(bench.server.pool, bench.handler.origin, bench.server.limits),
+        StillTransport(),
+    )
+    below = StillTransport()
+    upstream.connection_made(below)
+    bench.server.pool.give_back(upstream)
+    connection = ClientConnection(bench.server)
+    connection.connection_made(client)
+    connection.pause_writing()
+    connection.data_received(GET)
+    assert not below.reading
+    connection.resume_writing()
+    assert below.reading
+    connection.connection_lost(None)
+
+
+async def test_a_client_that_leaves_with_a_request_pipelined_is_noticed(bench: Bench) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await reader.read()
+        bench.upstream.closed.put_nowait("cancelled")
+
+    bench.upstream.serve = serve
+    wire = await bench.connect()
+    await wire.send(GET + GET)
+    while not bench.server.relays:
+        await asyncio.sleep(0)
+    wire.close()
+    assert (await bench.ended()).end == "client_gone"
+    async with asyncio.timeout(5):
+        assert await bench.upstream.closed.get() in ("cancelled", "gone")
+
+
+async def test_a_storm_of_upgrades_is_no_recursion(bench: Bench) -> None:
+    wire = await bench.connect()
+    await wire.send(b"GET /v1/x HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n" * 800)
+    for _ in range(800):
+        assert (await wire.answer())[1] == b"ok"
+
+
+async def test_no_interim_answer_comes_behind_the_final_one(bench: Bench) -> None:
+    bench.upstream.answers(b"HTTP/1.1 103 Early\r\nX-Forged: 1\r\n\r\nGARBAGE")
+    wire = await bench.connect()
+    await wire.send(GET)
+    head, _ = await wire.answer()
+    assert head.startswith(b"HTTP/1.1 502 ")
+    wire.writer.write_eof()
+    assert await wire.rest() == b""
+
+
+async def test_the_root_in_a_pipeline_does_not_stop_it(bench: Bench) -> None:
+    root = b"GET / HTTP/1.1\r\nHost: gw\r\n\r\n"
+    wire = await bench.connect()
+    await wire.send(GET + root)
+    assert (await wire.answer())[1] == b"ok"
+    await wire.answer()
+    await wire.send(GET)
+    assert (await wire.answer())[1] == b"ok"
 
 
 async def test_a_kept_connection_that_has_died_costs_one_silent_retry(bench: Bench) -> None:
