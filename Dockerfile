@@ -17,7 +17,7 @@ COPY --from=build /opt/spangate /opt/spangate
 WORKDIR /srv/spangate
 COPY policies policies
 COPY deploy/container.yaml config.yaml
-RUN useradd --system --uid 10001 --home-dir /srv/spangate spangate
+RUN useradd --uid 10001 --no-create-home --home-dir /srv/spangate --shell /usr/sbin/nologin spangate
 RUN mkdir data && chown spangate data
 USER spangate
 VOLUME /srv/spangate/data

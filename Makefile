@@ -20,6 +20,7 @@ help:
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "spangate needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": name another one, as in make PYTHON=python3.12 run")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "spangate needs Python's venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 # One stamp a lock file: what is pinned and installed already is not looked at again.
@@ -61,8 +62,9 @@ bench: setup-test
 	$(BIN)/python -m bench
 
 fix: setup-test
-	$(BIN)/ruff check --fix .
+	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+	$(BIN)/ruff check .
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade
 

@@ -122,10 +122,11 @@ inside() {
 
 # In namespaces of its own, where the ports are free and nothing else runs.
 start() {
-  local root=$1 user=$2 directory=$3 argv health pid code=0
+  local root=$1 user=$2 directory=$3 argv health pid gateway uid code=0
   as_array argv "$4" "$5"
   as_array health "$6"
   ip link set lo up
+  mount -t proc proc /proc
   mount -t proc proc "$root/proc"
   inside "$root" "$user" "$directory" "${argv[@]}" >"$root/../log" 2>&1 &
   pid=$!
@@ -137,9 +138,11 @@ start() {
   echo "healthy: $(answer http://127.0.0.1:13133/)"
   [[ $(answer http://127.0.0.1:4000/) == 200* ]] || fail "the proxy does not answer"
   [[ $(answer http://127.0.0.1:4001/) == *"token"* ]] || fail "the console does not ask for the token"
-  echo "proxy and console answer; users: $(ps -o user:12= -C spangate | sort | uniq -c | tr -s ' ')"
-  [[ $(ps -o uid= -p $pid) -ne 0 ]] || fail "runs as root"
-  kill -TERM $pid
+  gateway=$(pgrep -o -x spangate)
+  uid=$(ps -o uid= -p "$gateway")
+  ((uid > 0)) || fail "runs as root"
+  echo "proxy and console answer, as user $((uid))"
+  kill -TERM "$gateway"
   wait $pid || code=$?
   cat "$root/../log"
   ((code == 0)) || fail "SIGTERM ended it with $code"
