@@ -14,6 +14,7 @@ from gateway.config.defaults import embedded
 from gateway.config.load import load
 from gateway.config.schema import Config, ConfigErrors
 from gateway.config.source import Source
+from gateway.supervisor import StartError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"Warning: {warning}", file=sys.stderr)
         for line in errors.errors:
             print(f"Error: {line}", file=sys.stderr)
+        return 1
+    except StartError as error:
+        print(f"Error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `spangate sessions list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -149,14 +153,28 @@ def _run(arguments: argparse.Namespace) -> int:
     from gateway.run import run_gateway
 
     config = _config(arguments, warn=True)
+    _check_policies(config)
     logs = config.service.telemetry.logs
     configure_logs(logs.level, logs.format, "supervisor")
     return asyncio.run(run_gateway(config, _config_argv(arguments), sys.stdout))
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    _config(arguments)
+    _check_policies(_config(arguments))
     return 0
+
+
+def _check_policies(config: Config) -> None:
+    """Raises ConfigErrors: said here, once and in full, and not by each process that reads them."""
+    from gateway.policy.load import PolicyErrors, load_agents
+    from gateway.processors.policy import PolicyConfig
+
+    for written in config.processors.values():
+        if isinstance(written, PolicyConfig):
+            try:
+                load_agents(written.files)
+            except PolicyErrors as errors:
+                raise ConfigErrors(list(errors.lines), []) from errors
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -185,9 +203,7 @@ def _policy_test(arguments: argparse.Namespace) -> int:
     try:
         report = run_cases(arguments.paths)
     except PolicyErrors as errors:
-        for line in errors.lines:
-            print(f"Error: {line}", file=sys.stderr)
-        return 1
+        raise ConfigErrors(list(errors.lines), []) from errors
     print(render(report, sys.stdout.isatty()))
     return 0 if report.ok else 1
 

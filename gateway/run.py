@@ -7,30 +7,31 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
+import structlog
+
 from gateway.app import listen_address, llm_config
 from gateway.config.schema import Config
 from gateway.console.app import ConsoleConfig
+from gateway.console.health import HealthCheckConfig
 from gateway.demo.model import BuiltinModel
 from gateway.exporters.store import StoreConfig
-from gateway.supervisor import Child, ControlSocket, StartError, Supervisor, bind
+from gateway.supervisor import Child, ControlSocket, Supervisor, bind
 
+_log = structlog.get_logger("gateway.run")
 _STOP_MARGIN_S = 10.0
 
 
 async def run_gateway(
     config: Config, config_argv: Sequence[str], out: TextIO, then: Sequence[str] | None = None
 ) -> int:
-    """Until SIGTERM or SIGINT; returns the exit code. `config_argv` lets children read the same configuration.
+    """Until SIGTERM or SIGINT; returns the exit code. Raises StartError.
 
+    `config_argv` lets children read the same configuration.
     `then`: arguments of one more command, run once everything is ready.
     """
     loop = asyncio.get_running_loop()
     llm = llm_config(config)
-    try:
-        listening = bind(listen_address(config), "receivers::llm::endpoint")
-    except StartError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
+    listening = bind(listen_address(config), "receivers::llm::endpoint")
     control = ControlSocket()
     children: list[Child] = []
     if _has_control_plane(config):
@@ -42,13 +43,12 @@ async def run_gateway(
     supervisor = Supervisor(children)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.request_stop)
+    if hasattr(signal, "SIGHUP"):  # there is no reloading yet; a closed terminal must not cut exchanges off either
+        loop.add_signal_handler(signal.SIGHUP, _log.warning, "SIGHUP: the configuration is not read again; restart")
     try:
         await supervisor.start()
-    except StartError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    else:
-        print(_welcome(config), file=out, flush=True)
+        out.write(_welcome(config) + "\n")
+        out.flush()
         if then is not None:
             await (await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", *then)).wait()
         await supervisor.wait()
@@ -60,11 +60,12 @@ async def run_gateway(
 
 
 def _has_control_plane(config: Config) -> bool:
-    """Its parts are the store and the pages; a gateway without them is workers alone."""
+    """Its parts are the store, the pages and the health check; a gateway without them is workers alone."""
     stores = any(
         isinstance(config.exporters[name], StoreConfig) for name in config.service.pipelines["traces"].exporters
     )
-    return stores or bool(config.service.extensions)
+    served = (ConsoleConfig, HealthCheckConfig)
+    return stores or any(isinstance(config.extensions[name], served) for name in config.service.extensions)
 
 
 def _welcome(config: Config) -> str:
@@ -73,7 +74,8 @@ def _welcome(config: Config) -> str:
     for name, provider in llm.providers.items():
         suffix = "/v1" if provider.api == "openai" else ""
         lines.append(f"  http://{llm.endpoint}/{name}{suffix}  →  {provider.base_url}")
-    console = next((e for e in config.extensions.values() if isinstance(e, ConsoleConfig)), None)
+    active = (config.extensions[name] for name in config.service.extensions)
+    console = next((extension for extension in active if isinstance(extension, ConsoleConfig)), None)
     if console is not None:
         lines.append(f"Console: http://{console.endpoint}/")
     return "\n".join(lines)
