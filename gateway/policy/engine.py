@@ -4,10 +4,10 @@ What a message holds is remembered in its `notes`, so a repeated history costs o
 remembered but found again for who asks, because they would be many times the size of a message made of nothing else.
 """
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from time import perf_counter
 from typing import Literal, NamedTuple
 
 from gateway.model.message import Entry
@@ -106,9 +106,9 @@ class PolicySet:
         panel = self._panels[direction, part]
         if not panel.seats:
             return []
-        began = time.perf_counter()
+        began = perf_counter()
         look = self._look(entries, began, panel.patience_s if timed else None)
-        took_ms = int((time.perf_counter() - began) * 100_000) / 100  # `round` takes longer than all else here
+        took_ms = int((perf_counter() - began) * 100_000) / 100  # `round` takes longer than all else here
         if look is NOTHING and gap is None:
             return panel.clean(took_ms)
         return panel.judged(look, gap, timed, released, took_ms)
@@ -169,7 +169,7 @@ class PolicySet:
         for entry in entries:
             counts = entry.notes.get(key)
             if counts is None:
-                waited_s = time.perf_counter() - began
+                waited_s = perf_counter() - began
                 if limit_s is not None and waited_s > limit_s:
                     unseen = True
                     break

@@ -118,6 +118,10 @@ class KnownMessageCache:
             return
         self._kept[key] = made
         self.bytes += size
+        if self.bytes > self.limit_bytes:
+            self._make_room()
+
+    def _make_room(self) -> None:
         while self.bytes > self.limit_bytes:
             (_, old_raw), old = self._kept.popitem(last=False)
             self.bytes -= len(old_raw) + (old.size if isinstance(old, Entry) else len(old))

@@ -1,6 +1,7 @@
 """An answer of OpenAI's Chat Completions, whole or as a stream of chunks, collected into a reading. No I/O."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -9,8 +10,8 @@ from gateway.providers.errors import error_type_of
 from gateway.providers.known import entry_of
 from gateway.providers.lenient import count_or_none, text_or_none
 from gateway.providers.openai_message import WireMessage, neutral
-from gateway.providers.request import NO_RAW
 
+_T = TypeVar("_T")
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
@@ -57,13 +58,19 @@ class _Body(msgspec.Struct):
     id: Any = None
     model: Any = None
     choices: list[_Choice] | None = None
-    usage: msgspec.Raw = NO_RAW
+    usage: Any = None
     service_tier: Any = None
     system_fingerprint: Any = None
     error: Any = None
     object: Any = None
     type: Any = None
     code: Any = None
+
+
+class _PlainBody(_Body):
+    """A body whose usage is as expected: taken apart in the same call."""
+
+    usage: _Usage | None = None
 
 
 class _ChunkChoice(msgspec.Struct):
@@ -76,15 +83,19 @@ class _Chunk(msgspec.Struct):
     id: Any = None
     model: Any = None
     choices: list[_ChunkChoice] | None = None
-    usage: msgspec.Raw = NO_RAW
+    usage: Any = None
     service_tier: Any = None
     system_fingerprint: Any = None
     error: Any = None
 
 
-_decode_usage = msgspec.json.Decoder(_Usage | None).decode
-_decode_any = msgspec.json.Decoder().decode
+class _PlainChunk(_Chunk):
+    usage: _Usage | None = None
+
+
+_decode_plain_body = msgspec.json.Decoder(_PlainBody).decode
 _decode_body = msgspec.json.Decoder(_Body).decode
+_decode_plain_chunk = msgspec.json.Decoder(_PlainChunk).decode
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
@@ -103,7 +114,7 @@ class OpenAIChatAnswer:
         self._system_fingerprint: Any = None
 
     def body(self, data: bytes) -> None:
-        body = _decode_body(data)
+        body = _decoded(_decode_plain_body, _decode_body, data)
         if body.error is not None:
             self._reading.error_type = error_type_of(body.error)
         elif body.object == "error":  # vLLM and Mistral: the error's fields stand at the top
@@ -118,7 +129,7 @@ class OpenAIChatAnswer:
         if data.startswith(b"[DONE]"):
             self.ended = True
             return
-        chunk = _decode_chunk(data)
+        chunk = _decoded(_decode_plain_chunk, _decode_chunk, data)
         if chunk.error is not None:
             self._reading.error_type = error_type_of(chunk.error)
             self.ended = True
@@ -139,8 +150,9 @@ class OpenAIChatAnswer:
             reading.id = text_or_none(said.id)
         if said.model and not reading.model:
             reading.model = text_or_none(said.model)
-        if said.usage is not NO_RAW:
-            reading.usage = _usage(said.usage, reading.usage)
+        # Where null is said, as by every chunk but the last, what is known stays.
+        if said.usage is not None:
+            reading.usage = _usage(said.usage) if type(said.usage) is _Usage else _odd_usage(said.usage)
         if said.service_tier is not None:
             self._service_tier = said.service_tier
         if said.system_fingerprint is not None:
@@ -163,6 +175,13 @@ class OpenAIChatAnswer:
         if self._system_fingerprint is not None and (text := text_or_none(self._system_fingerprint)):
             reading.attributes.append(("openai.response.system_fingerprint", text))
         return reading
+
+
+def _decoded(plain: Callable[[bytes], _T], tolerant: Callable[[bytes], _T], data: bytes) -> _T:
+    try:
+        return plain(data)
+    except msgspec.ValidationError:
+        return tolerant(data)
 
 
 def _finish(reading: ResponseReading, message: WireMessage, said_reason: Any) -> None:
@@ -279,14 +298,7 @@ class _Call:
         return {"id": self._id, self._kind: {"name": self._name, field: arguments}}
 
 
-def _usage(said: msgspec.Raw, known: Usage) -> Usage:
-    """`known` stays where null is said, as by every chunk but the last."""
-    try:
-        usage = _decode_usage(said)
-    except msgspec.ValidationError:
-        return _odd_usage(_decode_any(said))
-    if usage is None:
-        return known
+def _usage(usage: _Usage) -> Usage:
     into, out = usage.prompt_tokens, usage.completion_tokens
     details, out_details = usage.prompt_tokens_details, usage.completion_tokens_details
     return Usage(
