@@ -69,6 +69,7 @@ class Span(msgspec.Struct):
     name: str
     kind: int
     trace_id: bytes
+    """16 bytes; every span id has 8."""
     span_id: bytes
     start_ns: int
     end_ns: int

@@ -10,13 +10,14 @@ from struct import Struct
 
 from google.protobuf.internal import api_implementation  # type: ignore[import-untyped]  # ships no types
 
-from gateway.model.span import Attributes, Block, EventBody, Span
+from gateway.model.span import Attributes, EventBody, Span
 from gateway.telemetry.capture import Capture
-from gateway.telemetry.wire import add_key_value, key_values, text_head, utf8, varint
+from gateway.telemetry.wire import key_values, text_head, utf8, varint
 
 _ATTRIBUTES = b"\x4a"  # Span.attributes (9)
-# Span.kind (6), .start_time_unix_nano (7), .end_time_unix_nano (8), .flags (16, whose tag has two bytes)
-_fixed = Struct("<BBBQBQHI").pack
+# Span.trace_id (1), .span_id (2), .kind (6), .start_time_unix_nano (7), .end_time_unix_nano (8), .flags (16, whose tag
+# has two bytes)
+_fixed = Struct("<2s16s2s8sBBBQBQHI").pack
 _event_time = Struct("<Q").pack
 _UINT64, _UINT32 = (1 << 64) - 1, (1 << 32) - 1
 
@@ -55,7 +56,7 @@ def splice(resource: bytes, spans: Sequence[bytes]) -> bytes:
 
 def encode_resource(attributes: Attributes) -> bytes:
     """ResourceSpans.resource (1) with its attributes (1)."""
-    data = key_values(b"\x0a", attributes)
+    data = b"".join(key_values(b"\x0a", attributes))
     return b"\x0a" + varint(len(data)) + data
 
 
@@ -66,16 +67,14 @@ def upb_in_use() -> bool:
 
 def _encode(span: Span) -> bytes:
     name = utf8(span.name)
+    start, end, flags = span.start_ns & _UINT64, span.end_ns & _UINT64, span.flags & _UINT32
+    fixed = _fixed(
+        b"\x0a\x10", span.trace_id, b"\x12\x08", span.span_id, 0x30, span.kind, 0x39, start, 0x41, end, 0x0185, flags
+    )
     pieces = [
-        b"\x0a" + varint(len(span.trace_id)),
-        span.trace_id,
-        b"\x12" + varint(len(span.span_id)),
-        span.span_id,
+        fixed,
         b"\x2a" + varint(len(name)),
         name,
-        _fixed(
-            0x30, span.kind, 0x39, span.start_ns & _UINT64, 0x41, span.end_ns & _UINT64, 0x0185, span.flags & _UINT32
-        ),
     ]
     if span.parent_span_id:
         pieces += (b"\x22" + varint(len(span.parent_span_id)), span.parent_span_id)
@@ -85,11 +84,7 @@ def _encode(span: Span) -> bytes:
     if span.status or span.status_message:
         status = _status(span)
         pieces += (b"\x7a" + varint(len(status)), status)
-    for part in span.parts:
-        if isinstance(part, Block):
-            pieces.append(part.encoded or _block(part))
-        else:
-            add_key_value(pieces, _ATTRIBUTES, part[0], part[1])
+    pieces += key_values(_ATTRIBUTES, span.parts)
     for event in span.events:
         pieces += (event.body.encoded or _event(event.body), _event_time(event.time_ns & _UINT64))
     return b"".join(pieces)
@@ -101,14 +96,9 @@ def _status(span: Span) -> bytes:
     return b"\x12" + varint(len(message)) + message + b"\x18" + varint(span.status)
 
 
-def _block(block: Block) -> bytes:
-    block.encoded = key_values(_ATTRIBUTES, block.attributes)
-    return block.encoded
-
-
 def _event(body: EventBody) -> bytes:
     """Span.events (11): name (2), attributes (3), and last the tag of its time (1), whose bytes the caller appends."""
     name = utf8(body.name)
-    data = b"\x12" + varint(len(name)) + name + key_values(b"\x1a", body.attributes) + b"\x09"
+    data = b"".join([b"\x12", varint(len(name)), name, *key_values(b"\x1a", body.attributes), b"\x09"])
     body.encoded = b"\x5a" + varint(len(data) + 8) + data
     return body.encoded

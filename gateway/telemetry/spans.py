@@ -89,6 +89,7 @@ def _identity(exchange: Exchange, request: RequestReading | None, response: Resp
             response.model if response is not None else None,
             exchange.server_address,
             exchange.server_port,
+            exchange.participant,
         ),
         (sc.SPANGATE_EXCHANGE_ID, exchange.id),
     ]
@@ -99,7 +100,13 @@ def _identity(exchange: Exchange, request: RequestReading | None, response: Resp
 
 @remembered
 def _names(
-    operation: str, provider: str, model: str, answering_model: str | None, address: str, port: int
+    operation: str,
+    provider: str,
+    model: str,
+    answering_model: str | None,
+    address: str,
+    port: int,
+    participant: Participant,
 ) -> tuple[Attribute, ...]:
     found: list[tuple[str, AttributeValue | None]] = [
         # Required by the convention, but a name for an API that was not understood would be invented.
@@ -109,6 +116,9 @@ def _names(
         (sc.GEN_AI_RESPONSE_MODEL, answering_model),
         (sc.SERVER_ADDRESS, address),
         (sc.SERVER_PORT, port if address else None),
+        (sc.SPANGATE_EVENT_TYPE, _EVENT_TYPES[participant]),
+        (sc.SPANGATE_PARTICIPANT_FROM, participant),
+        (sc.SPANGATE_PARTICIPANT_TO, "llm"),
     ]
     return tuple((key, value) for key, value in found if value)
 
@@ -127,7 +137,6 @@ def _add_session(parts: Parts, exchange: Exchange) -> None:
             parts.append((sc.SPANGATE_EXCHANGE_PARENT_ID, session.parent_exchange))
     if exchange.user:
         parts.append((sc.USER_ID, exchange.user))
-    parts.append(_participants(exchange.participant))
 
 
 @remembered
@@ -137,15 +146,6 @@ def _place(source: str, confidence: float, sequence: int, header: bool) -> tuple
         (sc.SPANGATE_SESSION_CONFIDENCE, float(confidence)),
         (sc.SPANGATE_SESSION_SEQUENCE, sequence),
         *(((sc.SPANGATE_SESSION_HEADER, True),) if header else ()),
-    )
-
-
-@remembered
-def _participants(participant: Participant) -> tuple[Attribute, ...]:
-    return (
-        (sc.SPANGATE_EVENT_TYPE, _EVENT_TYPES[participant]),
-        (sc.SPANGATE_PARTICIPANT_FROM, participant),
-        (sc.SPANGATE_PARTICIPANT_TO, "llm"),
     )
 
 

@@ -9,16 +9,17 @@ from collections.abc import Iterable
 from functools import lru_cache
 from struct import Struct
 
-from gateway.model.span import Attribute, AttributeValue
+from gateway.model.span import Attribute, AttributeValue, Block
 
 _double = Struct("<d").pack
 _BYTE = tuple(bytes((n,)) for n in range(256))
 # A whole KeyValue.value (2) with an AnyValue.int_value (3) from 0 to 127.
 _SMALL_INT = tuple(bytes((0x12, 2, 0x18, n)) for n in range(128))
+_DOUBLE = b"\x12\x09\x21"  # What comes before an AnyValue.double_value (4).
 _BOOL = (b"\x12\x02\x10\x00", b"\x12\x02\x10\x01")
 _INT64_MIN, _INT64_MAX, _UINT64 = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
-_SHORT = 256
-"""Bytes of a text up to which what comes before it is remembered: a name has as many heads as lengths."""
+_SHORT = 4096
+"""Bytes of a text up to which what comes before it is remembered; a name has as many heads as its texts lengths."""
 
 
 def varint(value: int) -> bytes:
@@ -43,31 +44,46 @@ def utf8(text: str) -> bytes:
         return text.encode("utf-8", "replace")
 
 
-def key_values(tag: bytes, attributes: Iterable[Attribute]) -> bytes:
-    """Each attribute as one field `tag` (one byte) of type KeyValue."""
+def key_values(tag: bytes, parts: Iterable[Attribute | Block]) -> list[bytes]:
+    """Each attribute as one field `tag` (one byte) of type KeyValue, in pieces that the caller joins with all others.
+
+    Blocks keep their bytes, tag included: they stand in spans only, never in events or resources.
+    """
     fields: list[bytes] = []
-    for key, value in attributes:
-        add_key_value(fields, tag, key, value)
-    return b"".join(fields)
+    for part in parts:
+        if isinstance(part, Block):
+            fields.append(part.encoded or _block(tag, part))
+            continue
+        key, value = part
+        if type(value) is str:
+            data = utf8(value)
+            fields += (text_head(tag, key, len(data)), data)
+        elif type(value) is float:
+            fields += (_short_value_head(tag, key, 11), _DOUBLE, _double(value))
+        else:
+            data = _value(value)
+            size = len(data)
+            fields += (_short_value_head(tag, key, size) if size < 16 else _value_head(tag, key, size), data)
+    return fields
 
 
-def add_key_value(fields: list[bytes], tag: bytes, key: str, value: AttributeValue) -> None:
-    """One attribute as a field `tag`, in pieces that the caller joins with all others."""
-    if type(value) is str:
-        data = utf8(value)
-        length = len(data)
-        fields += (_short_head(tag, key, length) if length < _SHORT else text_head(tag, key, length), data)
-    else:
-        data = _value(value)
-        size = len(data)
-        fields += (_head(tag, key, size) if size < _SHORT else _value_head(tag, key, size), data)
+def _block(tag: bytes, block: Block) -> bytes:
+    block.encoded = b"".join(key_values(tag, block.attributes))
+    return block.encoded
 
 
 def text_head(tag: bytes, key: str, length: int) -> bytes:
     """What comes before the `length` bytes of a KeyValue's string, as a field `tag`."""
-    inner = b"\x0a" + varint(length)
-    head = b"\x12" + varint(len(inner) + length) + inner
-    return _value_head(tag, key, len(head) + length) + head
+    return _short_text_head(tag, key, length) if length < _SHORT else _text_head(tag, key, length)
+
+
+def _text_head(tag: bytes, key: str, length: int) -> bytes:
+    name = _key(key)
+    text_size = varint(length)
+    any_length = 1 + len(text_size) + length
+    any_size = varint(any_length)
+    size = varint(len(name) + 1 + len(any_size) + any_length)
+    return b"%b%b%b\x12%b\x0a%b" % (tag, size, name, any_size, text_size)
 
 
 def _value_head(tag: bytes, key: str, size: int) -> bytes:
@@ -76,8 +92,8 @@ def _value_head(tag: bytes, key: str, size: int) -> bytes:
     return tag + varint(len(name) + size) + name
 
 
-_short_head = lru_cache(maxsize=4096)(text_head)
-_head = lru_cache(maxsize=4096)(_value_head)
+_short_text_head = lru_cache(maxsize=8192)(_text_head)
+_short_value_head = lru_cache(maxsize=1024)(_value_head)
 
 
 @lru_cache(maxsize=2048)
@@ -89,8 +105,10 @@ def _key(key: str) -> bytes:
 
 def _value(value: AttributeValue) -> bytes:
     """KeyValue.value (2) with its AnyValue."""
+    if type(value) is int:
+        return _SMALL_INT[value] if 0 <= value < 128 else _int(value)
     if isinstance(value, float):
-        return b"\x12\x09\x21" + _double(value)
+        return _DOUBLE + _double(value)
     if isinstance(value, bool):
         return _BOOL[value]
     if isinstance(value, int):
@@ -101,9 +119,7 @@ def _value(value: AttributeValue) -> bytes:
 
 
 def _int(value: int) -> bytes:
-    if 0 <= value < 128:
-        return _SMALL_INT[value]
-    if 0 < value < 0x4000:
+    if 128 <= value < 0x4000:
         return bytes((0x12, 3, 0x18, value & 0x7F | 0x80, value >> 7))
     if not _INT64_MIN <= value <= _INT64_MAX:
         # A client may send a `seed` of thirty digits: as text nothing is lost; clamped it would be another number.
