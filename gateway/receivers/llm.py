@@ -33,6 +33,7 @@ _GATEWAY_KEY = re.compile(rb"(?:\S+\s+)?sg-", re.IGNORECASE)
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _KEY_IN_QUERY = re.compile(r"(?<=[?&])((?:api[_-]?)?key=)[^&]*", re.IGNORECASE)
 _KEY_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey"})
+_GOOGLE_KEY = re.compile(r"(?:^|&)key=", re.IGNORECASE)
 _APIS_REMEMBERED = 1024
 
 
@@ -92,7 +93,8 @@ class LlmReceiver:
         if path == "/" and head.method in ("GET", "HEAD"):
             return Plan(None, answer=200)
         match = self._routes.match(path, head.header_map)
-        if match is None:
+        if match is None or (match.path == path and query and _GOOGLE_KEY.search(unquote(query))):
+            # SECURITY: told by path alone, `?key=` is a Google key on its way to somebody else.
             return Plan(self._exchange(head, _masked(target)), refusal=self._unknown_route(path))
         upstream = self._upstreams[match.provider]
         provider = self._format(head.method, match.path)

@@ -190,3 +190,11 @@ def test_the_format_of_a_path_is_remembered_within_a_bound(make_receiver: MakeRe
     for number in range(5000):
         opened(receiver, f"/openai/v1/{number}")
     assert len(receiver._format_of) <= 1024
+
+
+@pytest.mark.parametrize("query", ["key=AIzaSecret", "alt=sse&key=AIzaSecret", "%6bey=AIzaSecret"])
+def test_told_by_path_a_key_in_the_query_is_nobodys(receiver: LlmReceiver, query: str) -> None:
+    plan = receiver.open(head_of(f"/v1/models?{query}"))
+    assert plan.refusal is not None
+    assert plan.refusal.code == "unknown_route"
+    assert plan.origin is None
