@@ -8,7 +8,7 @@ local ffi = require("ffi")
 ffi.cdef [[
 void *memcpy(void *to, const void *from, size_t size);
 ]]
-local conversations, tail, head_format, head_size
+local conversations, tail, head_size
 local current = 0
 
 local function read(path)
@@ -28,14 +28,21 @@ local function length_of(bytes, expected)
   return length
 end
 
+-- As coding agents do, each conversation names its session.
+local function head_of(number)
+  local name = string.format("\r\nx-session-id: bench-agent-%03d\r\nContent-Length", number)
+  local head = report.head("%8d"):gsub("\r\nContent%-Length", name)
+  return head
+end
+
 function init(args)
   report.begin(args)
   local made = dofile(args[3] .. "/manifest.lua")
   tail = made.tail
-  head_format = report.head("%8d")
-  head_size = #string.format(head_format, 1)
+  head_size = #string.format(head_of(1), 1)
   conversations = made.conversations
   for number, conversation in ipairs(conversations) do
+    conversation.head = head_of(number)
     conversation.source = read(args[3] .. "/" .. conversation.file)
     conversation.original = ffi.cast("const char *", conversation.source)
     conversation.request = string.rep(" ", head_size - 8) .. string.format("%8d", number) .. conversation.source .. tail
@@ -61,7 +68,7 @@ function request()
     ffi.C.memcpy(body + at, stamp, #stamp)
   end
   ffi.C.memcpy(body + till, tail, #tail)
-  ffi.C.memcpy(conversation.start, string.format(head_format, till + #tail), head_size)
+  ffi.C.memcpy(conversation.start, string.format(conversation.head, till + #tail), head_size)
   conversation.length[0] = head_size + till + #tail
   return conversation.request
 end
