@@ -130,8 +130,8 @@ class UpstreamConnection(asyncio.Protocol):
     def _give_back(self) -> None:
         self._released = False
         self.reused = True
-        self.transport.resume_reading()  # the exchange may have ended while its client was slow
         if self._keep and self.usable and not self._surplus:
+            self.transport.resume_reading()  # the exchange may have ended while its client was slow
             self._pool.give_back(self)
         else:
             self._closed = True
