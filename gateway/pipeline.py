@@ -22,7 +22,7 @@ _log = structlog.get_logger("gateway.pipeline")
 
 TAIL_DELAY_S = 0.001
 """How long the tail waits for company: the client's next request, which comes right behind an answer, goes first."""
-TAIL_SLICE_NS = 150_000
+TAIL_SLICE_NS = 40_000
 """How long the tail may keep the loop from relaying, as long as it keeps up."""
 
 
@@ -147,7 +147,7 @@ class Pipeline:
             if done >= at_least and time.perf_counter_ns() - began_ns > TAIL_SLICE_NS:
                 break
         if tail:
-            asyncio.get_running_loop().call_later(TAIL_DELAY_S, self._work_tail)
+            asyncio.get_running_loop().call_soon(self._work_tail)
         else:
             self._draining_tail = False
 

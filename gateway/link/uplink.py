@@ -33,7 +33,7 @@ _DAY_S = 86400
 class UplinkLimits:
     queue_bytes: int = 64 * 1024 * 1024
     batch_bytes: int = 1024 * 1024
-    batch_s: float = 0.05
+    batch_s: float = 0.02
     window: int = 8
     """Batches sent and not yet acknowledged."""
     backoff_s: float = 0.1
