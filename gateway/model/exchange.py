@@ -1,7 +1,8 @@
 """One call to a model: request, response, and what happened between."""
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from gateway.model.message import RequestReading, ResponseReading
 from gateway.model.session import SessionRef
@@ -13,18 +14,15 @@ Headers = list[tuple[bytes, bytes]]
 """Names and values as they came: case, order and duplicates kept."""
 
 
-class Captured:
+class Captured(msgspec.Struct, eq=False):
     """A bounded copy of the body bytes that passed, after transfer decoding, still content-encoded."""
 
-    __slots__ = ("chunks", "kept", "limit", "size")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.size = 0
-        """Bytes that passed."""
-        self.kept = 0
-        """Bytes that were kept: the first `limit`."""
-        self.chunks: list[bytes] = []
+    limit: int
+    size: int = 0
+    """Bytes that passed."""
+    kept: int = 0
+    """Bytes that were kept: the first `limit`."""
+    chunks: list[bytes] = []
 
     def add(self, data: bytes) -> None:
         self.size += len(data)
@@ -46,8 +44,7 @@ class Captured:
         return self.chunks[0]
 
 
-@dataclass(slots=True, frozen=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """The gateway's own answer instead of the upstream's."""
 
     status: int
@@ -58,8 +55,7 @@ class Refusal:
     retry_after_s: int | None = None
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     id: str
     started_ns: int
     """Unix time."""
@@ -74,7 +70,7 @@ class Exchange:
     trace_flags: int = 1
     trace_state: str = ""
     client_address: str = ""
-    header_map: dict[bytes, bytes] = field(default_factory=dict)
+    header_map: dict[bytes, bytes] = {}
     """The request's headers by lower-case name; of a repeated one the last value."""
 
     provider: str = ""
@@ -98,15 +94,15 @@ class Exchange:
     session_end: bool = False
 
     session: SessionRef | None = None
-    verdict: Verdict = field(default_factory=Verdict)
+    verdict: Verdict = msgspec.field(default_factory=Verdict)
     request: RequestReading | None = None
     response: ResponseReading | None = None
     refusal: Refusal | None = None
 
     status: int = 0
     """Of the answer the client got; 0 where none began."""
-    response_headers: Headers = field(default_factory=list)
-    response_header_map: dict[bytes, bytes] = field(default_factory=dict)
+    response_headers: Headers = []
+    response_header_map: dict[bytes, bytes] = {}
     """By lower-case name; of a repeated header the last value."""
     response_body: Captured | None = None
     upstream_started_ns: int = 0

@@ -1,13 +1,13 @@
 """Which session an exchange belongs to, and how sure that is."""
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+import msgspec
 
 SessionSource = Literal["explicit", "client", "baggage", "body", "response_chain", "lineage", "window", "new"]
 
 
-@dataclass(slots=True)
-class SessionRef:
+class SessionRef(msgspec.Struct, gc=False):
     """One exchange's place in its session."""
 
     id: str

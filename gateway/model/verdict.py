@@ -1,7 +1,8 @@
 """What detectors saw, what one agent says, and what they say together."""
 
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+import msgspec
 
 Intent = Literal["allow", "flag", "redact", "escalate", "block"]
 Outcome = Literal["allowed", "flagged", "redacted", "escalated", "blocked"]
@@ -29,8 +30,7 @@ class Finding(NamedTuple):
     """In characters of that text."""
 
 
-@dataclass(slots=True, frozen=True, eq=False)
-class Assessment:
+class Assessment(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What one agent says about one direction of one exchange."""
 
     agent: str
@@ -53,12 +53,11 @@ class Assessment:
     took_ms: float = 0.0
 
 
-@dataclass(slots=True)
-class Verdict:
+class Verdict(msgspec.Struct):
     """All assessments so far and the strictest outcome among them."""
 
     outcome: Outcome = "allowed"
-    assessments: list[Assessment] = field(default_factory=list)
+    assessments: list[Assessment] = []
 
     def add(self, assessment: Assessment) -> None:
         self.assessments.append(assessment)

@@ -1,8 +1,10 @@
 """What one agent makes of what was found: its intent, outcome, state and reason. Looks at no message itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
 
 from gateway.model.verdict import INTENTS, AgentRole, Assessment, AssessmentState, Direction, Intent, Outcome
 from gateway.policy.detectors.shape import Shape

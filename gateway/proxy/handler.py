@@ -2,8 +2,10 @@
 
 import ssl
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from gateway.model.exchange import Exchange, Headers, Refusal
 
@@ -23,8 +25,7 @@ class Origin:
         return (host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}").encode()
 
 
-@dataclass(slots=True)
-class RequestHead:
+class RequestHead(msgspec.Struct, eq=False):
     """A request's first line and headers, as they came."""
 
     method: str
@@ -42,8 +43,7 @@ class RequestHead:
     """Monotonic time of the request's first byte."""
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(msgspec.Struct, eq=False):
     """What is to become of a request: sent on to `origin`, refused, or answered right here."""
 
     exchange: Exchange | None
@@ -53,7 +53,7 @@ class Plan:
     refusal: Refusal | None = None
     answer: int = 0
     """A status to answer with, without a body and without an exchange (`HEAD /`)."""
-    forward: Headers = field(default_factory=list)
+    forward: Headers = []
     """End-to-end headers for the upstream, with its Host; the relay adds `Transfer-Encoding` or a missing length."""
 
 
