@@ -238,8 +238,9 @@ def _database(arguments: argparse.Namespace) -> str:
 def _worker(arguments: argparse.Namespace) -> int:
     from gateway.app import run_worker
     from gateway.logs import configure_logs
-    from gateway.process import run_child
+    from gateway.process import make_room_for_connections, run_child
 
+    make_room_for_connections()
     config = _config(arguments)
     logs = config.service.telemetry.logs
     configure_logs(logs.level, logs.format, "worker")
