@@ -5,7 +5,6 @@ An exception of a processor never reaches the client: it is counted, and the exc
 """
 
 import asyncio
-import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -22,8 +21,8 @@ _log = structlog.get_logger("gateway.pipeline")
 
 TAIL_DELAY_S = 0.001
 """How long the tail waits for company: the client's next request, which comes right behind an answer, goes first."""
-TAIL_SLICE_NS = 40_000
-"""How long the tail may keep the loop from relaying, as long as it keeps up."""
+TAIL_TOGETHER, TAIL_BYTES_TOGETHER = 16, 64 * 1024
+"""Exchanges at most, as long as the tail keeps up, before the loop may relay again: half a millisecond's worth."""
 
 
 class Pipeline:
@@ -134,51 +133,57 @@ class Pipeline:
     # Afterwards
 
     def _work_tail(self) -> None:
-        """Finish some exchanges, then let the loop relay; the longer the queue, the bigger the share."""
-        tail = self._tail
-        at_least = len(tail) // 4
-        began_ns = time.perf_counter_ns()
-        done = 0
-        while tail:
-            exchange, size = tail.popleft()
-            self._tail_bytes -= size
-            self._finish(exchange)
-            done += 1
-            if done >= at_least and time.perf_counter_ns() - began_ns > TAIL_SLICE_NS:
-                break
-        if tail:
+        """Finish some exchanges, then let the loop relay: few where there are few, a share where they pile up."""
+        waiting = len(self._tail)
+        self._finish_next(min(waiting // 2, TAIL_TOGETHER), at_least=waiting // TAIL_TOGETHER)
+        if self._tail:
             asyncio.get_running_loop().call_soon(self._work_tail)
         else:
             self._draining_tail = False
 
-    def _finish(self, exchange: Exchange) -> None:
-        self._try_reading(exchange)
-        try:
-            exchange.response = self._read_response(exchange)
-        except Exception as error:  # unreadable is a fact about the exchange, never a reason to lose its span
-            self._unread(exchange, error)
-        for processor in self._on_tail:
+    def _finish_next(self, count: int, at_least: int) -> None:
+        """Stage by stage: the same code for each of them in turn takes a sixth less than each of them whole."""
+        exchanges: list[Exchange] = []
+        room = TAIL_BYTES_TOGETHER
+        while self._tail:
+            exchange, size = self._tail.popleft()
+            self._tail_bytes -= size
+            exchanges.append(exchange)
+            room -= size
+            if len(exchanges) >= at_least and (len(exchanges) >= count or room <= 0):
+                break
+        for exchange in exchanges:
+            self._try_reading(exchange)
             try:
-                processor.on_tail(exchange)
-            except Exception as error:
-                self._failed(processor, "on_tail", error)
-        self.counters["finished"] += 1
-        if not self._exporters:
-            return
+                exchange.response = self._read_response(exchange)
+            except Exception as error:  # unreadable is a fact about the exchange, never a reason to lose its span
+                self._unread(exchange, error)
+        for processor in self._on_tail:
+            for exchange in exchanges:
+                try:
+                    processor.on_tail(exchange)
+                except Exception as error:
+                    self._failed(processor, "on_tail", error)
+        self.counters["finished"] += len(exchanges)
+        if self._exporters:
+            self._export([(exchange, span) for exchange in exchanges if (span := self._span(exchange)) is not None])
+
+    def _span(self, exchange: Exchange) -> Span | None:
         try:
-            span = self._leaving(span_of(exchange))
+            return self._leaving(span_of(exchange))
         except Exception as error:  # a broken redactor must not leak: the span stays in
             self.failures["span"] += 1
             _log.error("building a span failed; it is kept in", exchange=exchange.id, error=type(error).__name__)
-            return
-        if span is None:
-            return
+            return None
+
+    def _export(self, spans: Sequence[tuple[Exchange, Span]]) -> None:
         for exporter in self._exporters:
-            try:
-                exporter.export(exchange, span)
-            except Exception as error:
-                self.failures[f"{exporter.name}.export"] += 1
-                _log.error("an exporter failed", exporter=exporter.name, error=type(error).__name__)
+            for exchange, span in spans:
+                try:
+                    exporter.export(exchange, span)
+                except Exception as error:
+                    self.failures[f"{exporter.name}.export"] += 1
+                    _log.error("an exporter failed", exporter=exporter.name, error=type(error).__name__)
 
     def _read_response(self, exchange: Exchange) -> ResponseReading | None:
         body = exchange.response_body
@@ -208,9 +213,7 @@ class Pipeline:
     def drain(self) -> None:
         """Finish all that is in the tail, now: the gateway stops."""
         while self._tail:
-            exchange, size = self._tail.popleft()
-            self._tail_bytes -= size
-            self._finish(exchange)
+            self._finish_next(TAIL_TOGETHER, at_least=1)
 
     @property
     def tail_length(self) -> int:

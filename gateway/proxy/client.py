@@ -9,7 +9,7 @@ import httptools
 
 from gateway.model.exchange import Refusal
 from gateway.proxy.handler import RequestHead
-from gateway.proxy.headers import without_authority
+from gateway.proxy.headers import by_name, repeats_framing, without_authority
 from gateway.proxy.relay import Relay, refusal_answer, too_large
 
 if TYPE_CHECKING:
@@ -56,8 +56,6 @@ class ClientConnection(asyncio.Protocol):
         self._hold = False
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._header_map: dict[bytes, bytes] = {}
-        self._framings = 0
         self._in_head = False
         self._head_bytes = 0
         self._opened_ns = 0
@@ -134,8 +132,6 @@ class ClientConnection(asyncio.Protocol):
         self._opened_ns = time.perf_counter_ns()
         self._url = b""
         self._headers = []
-        self._header_map = {}
-        self._framings = 0
         if self._relay is None:
             self._expect("header_timeout", self._limits.header_s)
 
@@ -146,13 +142,6 @@ class ClientConnection(asyncio.Protocol):
         if not self._in_head:
             return  # a trailer: read, not relayed
         self._headers.append((name, value))
-        lower = name.lower()
-        if lower in self._header_map:
-            if lower in (b"content-length", b"transfer-encoding", b"host"):
-                self._framings += 1
-            elif lower in (b"connection", b"content-encoding"):
-                value = self._header_map[lower] + b"," + value
-        self._header_map[lower] = value
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -197,7 +186,7 @@ class ClientConnection(asyncio.Protocol):
     # Requests
 
     def _head(self) -> RequestHead:
-        fields = self._header_map
+        fields = by_name(self._headers)
         length = fields.get(b"content-length")
         return RequestHead(
             method=self._parser.get_method().decode(),
@@ -243,7 +232,7 @@ class ClientConnection(asyncio.Protocol):
     def _unacceptable(self, head: RequestHead) -> Refusal | None:
         """SECURITY: a message whose end an upstream could see elsewhere must not be relayed."""
         fields = head.header_map
-        if self._framings:
+        if len(fields) != len(head.headers) and repeats_framing(head.headers):
             return Refusal(400, "bad_request", "Content-Length, Transfer-Encoding or Host stands there more than once.")
         if head.chunked and fields[b"transfer-encoding"].lower() != b"chunked":
             return Refusal(501, "bad_request", "Transfer-Encoding may only be 'chunked'.")

@@ -26,6 +26,28 @@ NOT_FORWARDED = HOP_BY_HOP | {b"expect"}
 _TOKENS = re.compile(rb"[^\s,]+")
 
 
+_JOINED = frozenset({b"connection", b"content-encoding"})
+_FRAMING = (b"content-length", b"transfer-encoding", b"host")
+
+
+def by_name(headers: Headers) -> dict[bytes, bytes]:
+    """Values by lower-case name; of a repeated header the last value, of lists that the gateway reads all of them."""
+    fields = {name.lower(): value for name, value in headers}
+    if len(fields) == len(headers):
+        return fields
+    fields = {}
+    for name, value in headers:
+        lower = name.lower()
+        fields[lower] = fields[lower] + b"," + value if lower in fields and lower in _JOINED else value
+    return fields
+
+
+def repeats_framing(headers: Headers) -> bool:
+    """Whether what says where a message ends, or whose it is, stands there more than once."""
+    names = [name.lower() for name, _ in headers]
+    return any(names.count(name) > 1 for name in _FRAMING)
+
+
 _NEVER_NAMED = frozenset({b"content-length", b"host"})
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})
 

@@ -223,7 +223,7 @@ class Relay:
         if not head.chunked:
             framing = b""
             # SECURITY: a body without its length would be read as the next request on a shared connection.
-            assert not payload or any(name.lower() == b"content-length" for name, _ in plan.forward)
+            assert not payload or b"content-length" in head.header_map
         elif whole:
             framing = b"Content-Length: %d\r\n" % len(payload)
         else:
@@ -299,8 +299,9 @@ class Relay:
         if not self._keep_alive or self.head.http_minor == 0 or not self._body_complete:
             self._keep_alive = False
             framing += b"Connection: close\r\n"
-        if any(name.startswith(_OURS) for name in fields):  # nobody but the gateway speaks for the gateway
-            dropped = dropped | {name for name in fields if name.startswith(_OURS)}
+        forged = [name for name in fields if name[:11] == _OURS]
+        if forged:  # nobody but the gateway speaks for the gateway
+            dropped = dropped.union(forged)
         passed = (
             response.headers
             if dropped.isdisjoint(fields)

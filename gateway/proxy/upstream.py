@@ -4,10 +4,12 @@ import asyncio
 from typing import Protocol, cast
 
 import httptools
+import msgspec
 import structlog
 
 from gateway.model.exchange import Headers
 from gateway.proxy.handler import Origin
+from gateway.proxy.headers import by_name
 from gateway.proxy.limits import Limits
 
 _log = structlog.get_logger("gateway.proxy")
@@ -35,19 +37,16 @@ class ResponseListener(Protocol):
     def on_upstream_writable(self, writable: bool) -> None: ...
 
 
-class ResponseHead:
+class ResponseHead(msgspec.Struct, eq=False):
     """A response's first line and headers as they came."""
 
-    __slots__ = ("chunked", "content_length", "header_map", "headers", "http_minor", "reason", "status")
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.http_minor = 1
-        self.reason = b""
-        self.headers: Headers = []
-        self.header_map: dict[bytes, bytes] = {}
-        self.content_length: bytes | None = None
-        self.chunked = False
+    status: int = 0
+    http_minor: int = 1
+    reason: bytes = b""
+    headers: Headers = []
+    header_map: dict[bytes, bytes] = {}
+    content_length: bytes | None = None
+    chunked: bool = False
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -211,10 +210,6 @@ class UpstreamConnection(asyncio.Protocol):
         if head.status:
             return  # a trailer: read, not relayed
         head.headers.append((name, value))
-        lower = name.lower()
-        if lower == b"connection" and lower in head.header_map:
-            value = head.header_map[lower] + b"," + value
-        head.header_map[lower] = value
 
     def on_headers_complete(self) -> None:
         if self._listener is None:
@@ -223,7 +218,7 @@ class UpstreamConnection(asyncio.Protocol):
         head.status = status = self._parser.get_status_code()
         if status < 200:
             return
-        fields = head.header_map
+        fields = head.header_map = by_name(head.headers)
         head.http_minor = 1 if self._parser.get_http_version() == "1.1" else 0
         head.content_length = fields.get(b"content-length")
         coding = fields.get(b"transfer-encoding")

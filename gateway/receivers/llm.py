@@ -1,6 +1,5 @@
 """Takes calls on the proxy port: finds their provider, makes them exchanges, and hands them through the pipeline."""
 
-import os
 import re
 import ssl
 import time
@@ -10,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from gateway.contracts import Provider
 from gateway.model.exchange import Captured, Exchange, Headers, Refusal
+from gateway.model.randomness import random_bytes
 from gateway.pipeline import Pipeline
 from gateway.proxy.handler import Origin, Plan, RequestHead
 from gateway.proxy.headers import NOT_FORWARDED, named_in_connection
@@ -35,22 +35,6 @@ _KEY_IN_QUERY = re.compile(r"(?<=[?&])((?:api[_-]?)?key=)[^&]*", re.IGNORECASE)
 _KEY_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey"})
 _GOOGLE_KEY = re.compile(r"(?:^|&)key=", re.IGNORECASE)
 _APIS_REMEMBERED = 1024
-
-
-class Randomness:
-    """The system's random bytes, fetched some thousand at a time: a system call for each exchange would be felt."""
-
-    def __init__(self) -> None:
-        self._bytes = b""
-        self._used = 0
-
-    def take(self, count: int) -> bytes:
-        start = self._used
-        if start + count > len(self._bytes):
-            self._bytes = os.urandom(max(4096, count))
-            start = 0
-        self._used = start + count
-        return self._bytes[start : self._used]
 
 
 @dataclass(slots=True, frozen=True)
@@ -82,7 +66,6 @@ class LlmReceiver:
         self._capture = config.capture_max
         self._propagate = config.propagate
         self._dropped = NOT_FORWARDED | _OURS | (frozenset() if config.propagate else _TRACE_CONTEXT)
-        self._random = Randomness().take
         self._format_of: dict[tuple[str, str], Provider] = {}
 
     # Handler
@@ -145,7 +128,7 @@ class LlmReceiver:
 
     def _exchange(self, head: RequestHead, target: str) -> Exchange:
         now_ns = time.time_ns()
-        random = self._random(30)
+        random = random_bytes(30)
         exchange = Exchange(
             f"{now_ns // 1_000_000:012x}{random[:6].hex()}",
             now_ns,

@@ -1,8 +1,8 @@
 """What may be an id, and ids of our own. Pure but for the randomness of a fresh one."""
 
 from hashlib import blake2b
-from os import urandom
 
+from gateway.model.randomness import random_bytes
 from gateway.model.session import MAX_SESSION_ID
 
 _FRESH_PREFIX = "s-"
@@ -25,7 +25,7 @@ def bounded(raw: bytes) -> str | None:
 
 def fresh(now_ns: int) -> str:
     """A new session's id: the time in ms first, so that ids sort by it, then 72 bits nobody can guess."""
-    return f"{_FRESH_PREFIX}{now_ns // 1_000_000:011x}{urandom(9).hex()}"
+    return f"{_FRESH_PREFIX}{now_ns // 1_000_000:011x}{random_bytes(9).hex()}"
 
 
 def is_fresh(session_id: str) -> bool:
