@@ -25,12 +25,15 @@ from gateway.exporters.retry import RetryConfig
 from gateway.exporters.settings import CaptureConfig, ClientTlsConfig
 from gateway.model.exchange import Exchange
 from gateway.model.span import Span
+from gateway.process import give_way
 from gateway.telemetry.encode import content_attributes, encode, splice
 from gateway.telemetry.resource import key_values
 from gateway.units import ConfigModel, Duration, Secret
 
 _RETRYABLE = frozenset({429, 502, 503, 504})
 """All other 4xx and 5xx must not be retried."""
+_LEVEL, _PIECE_BYTES = 1, 32 << 10
+"""Six times the time would buy a tenth of the size. A piece takes 0.1 to 0.2 ms."""
 _ANSWER_LIMIT = 64 << 10
 """Bytes of an answer worth reading: a partial success is small, and a web page is nothing to us."""
 
@@ -166,9 +169,18 @@ class OtlpHttpExporter:
 
 
 def _body(resource: bytes, spans: Sequence[bytes], compression: str) -> bytes:
-    """In a thread: zlib lets go of the interpreter. Level 1: six times the time buys a tenth of the size."""
+    """In a thread: zlib lets go of the interpreter, and between pieces of the core."""
     request = splice(resource, spans)
-    return zlib.compress(request, 1, wbits=31) if compression == "gzip" else request
+    return _gzipped(request) if compression == "gzip" else request
+
+
+def _gzipped(data: bytes) -> bytes:
+    compressor = zlib.compressobj(_LEVEL, wbits=31)
+    pieces = []
+    for start in range(0, len(data), _PIECE_BYTES):
+        pieces.append(compressor.compress(memoryview(data)[start : start + _PIECE_BYTES]))
+        give_way()
+    return b"".join([*pieces, compressor.flush()])
 
 
 async def _reply(answer: aiohttp.ClientResponse) -> Reply:

@@ -3,7 +3,6 @@
 What is not committed is not reported as stored, so the workers keep it and nothing is lost while the disk is full.
 """
 
-import os
 import queue
 import sqlite3
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from gateway.link.records import ExchangeRecord
+from gateway.process import give_way
 from gateway.store import rows
 from gateway.store.tables import migrate
 
@@ -46,7 +46,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         # In WAL mode NORMAL cannot corrupt; a power cut may lose the last commits, a crash of the process none.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA cache_size = -16384")
-        connection.set_progress_handler(_offer_the_core, _STEPS_AT_A_TIME)
+        connection.set_progress_handler(_give_way, _STEPS_AT_A_TIME)
         migrate(connection, str(path))
     except BaseException:
         connection.close()
@@ -54,11 +54,8 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _offer_the_core() -> int:
-    """Where the store shares a core with a client, a model or a worker, a transaction would keep them waiting for the
-    scheduler's whole slice: 3 ms a batch were measured. Whatever niceness says: that is about shares, not about when.
-    """
-    os.sched_yield()
+def _give_way() -> int:
+    give_way()
     return 0  # go on
 
 
