@@ -10,7 +10,8 @@ import httptools
 from gateway.model.exchange import Refusal
 from gateway.proxy.handler import RequestHead
 from gateway.proxy.headers import by_name, repeats_framing, without_authority
-from gateway.proxy.relay import Relay, refusal_answer, too_large
+from gateway.proxy.refusals import bad_http, header_too_large, refusal_answer, too_large, too_slow, trailers_too_large
+from gateway.proxy.relay import Relay
 
 if TYPE_CHECKING:
     from gateway.proxy.server import ProxyServer
@@ -351,24 +352,19 @@ class ClientConnection(asyncio.Protocol):
         if self._relay is not None and self._receiving is self._relay:
             # The head was fine, its body is not: this exchange ends with that.
             self._receiving = None
-            self._relay.refuse(_bad_http(error))
+            self._relay.refuse(bad_http(error))
             return
         if self._relay is None:
-            self._refuse_bare(None, _bad_http(error))
+            self._refuse_bare(None, bad_http(error))
         else:
             self._spoil(self._relay)
 
     def _head_too_large(self) -> None:
         if self._relay is None:
-            refusal = Refusal(
-                431,
-                "header_too_large",
-                f"The request's head is larger than {self._limits.header} bytes. Send fewer or shorter headers.",
-            )
-            self._refuse_bare(None, refusal)
+            self._refuse_bare(None, header_too_large(self._limits.header))
         elif self._receiving is self._relay:
             self._receiving = None
-            self._relay.refuse(Refusal(431, "header_too_large", "The request's trailers are too large. Send fewer."))
+            self._relay.refuse(trailers_too_large())
         else:
             self._spoil(self._relay)
 
@@ -432,9 +428,9 @@ class ClientConnection(asyncio.Protocol):
             self._transport.abort()
         elif self._relay is not None and self._receiving is self._relay:
             self.deadline = 0.0
-            self._relay.refuse(_too_slow("body", self._limits.request_s))
+            self._relay.refuse(too_slow("body", self._limits.request_s))
         elif self._relay is None and self._in_head:
-            self._refuse_bare(None, _too_slow("head", self._limits.header_s))
+            self._refuse_bare(None, too_slow("head", self._limits.header_s))
         elif self._relay is None:
             self._transport.close()  # idle
 
@@ -480,11 +476,3 @@ class _BodyOnly:
 
     def on_message_complete(self) -> None:
         self._connection.on_message_complete()
-
-
-def _bad_http(error: httptools.HttpParserError) -> Refusal:
-    return Refusal(400, "bad_request", f"This is not an HTTP/1.1 request that can be relayed ({error}).")
-
-
-def _too_slow(what: str, limit_s: float) -> Refusal:
-    return Refusal(408, "request_timeout", f"The request's {what} did not come within {limit_s:g} s.")

@@ -88,5 +88,6 @@ def without_authority(target: bytes) -> bytes:
     if target[:1] == b"/" or b"://" not in target[:9]:
         return target
     rest = target.split(b"://", 1)[1]
-    slash = rest.find(b"/")
-    return rest[slash:] if slash >= 0 else b"/"
+    authority = re.split(rb"[/?]", rest, maxsplit=1)[0]
+    below = rest[len(authority) :]
+    return below if below[:1] == b"/" else b"/" + below

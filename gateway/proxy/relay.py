@@ -5,30 +5,15 @@ import time
 from collections.abc import Awaitable
 from typing import Protocol
 
+import structlog
+
 from gateway.model.exchange import Captured, End, Exchange, Headers, Refusal
 from gateway.proxy.handler import Handler, Plan, RequestHead
 from gateway.proxy.headers import HOP_BY_HOP, forwardable, lines, request_head
+from gateway.proxy.refusals import internal, refusal_answer, too_large, unavailable
 from gateway.proxy.upstream import NO_BODY_STATUS, Pool, ResponseHead, UpstreamConnection
 
-REASONS = {
-    400: b"Bad Request",
-    401: b"Unauthorized",
-    403: b"Forbidden",
-    404: b"Not Found",
-    408: b"Request Timeout",
-    410: b"Gone",
-    413: b"Content Too Large",
-    426: b"Upgrade Required",
-    429: b"Too Many Requests",
-    431: b"Request Header Fields Too Large",
-    500: b"Internal Server Error",
-    501: b"Not Implemented",
-    502: b"Bad Gateway",
-    503: b"Service Unavailable",
-    504: b"Gateway Timeout",
-}
-
-
+_log = structlog.get_logger("gateway.proxy")
 _OURS = b"x-spangate-"
 
 
@@ -268,7 +253,8 @@ class Relay:
                 raise
             except Exception as error:  # the boundary: whatever fails in here must still end the exchange
                 self._task = None
-                self.refuse(_internal(type(error).__name__))
+                _log.error("relaying a request failed", exchange=self.exchange.id, error=type(error).__name__)
+                self.refuse(internal(type(error).__name__))
 
         self._task = asyncio.get_running_loop().create_task(run(), name=f"exchange {self.exchange.id}")
 
@@ -403,7 +389,7 @@ class Relay:
         if not self._head_sent:
             self._out.clear()  # as above
             exchange = self.exchange
-            refusal = _unavailable(end, error_type, exchange.provider)
+            refusal = unavailable(end, error_type, exchange.provider)
             exchange.refusal = refusal
             exchange.status = refusal.status
             keep_alive = self._keep_alive and self._body_complete and self.head.http_minor == 1
@@ -431,61 +417,6 @@ class Relay:
             self._task.cancel()
         self._task = None
         self._handler.end(exchange)
-
-
-def too_large(limit: int) -> Refusal:
-    return Refusal(
-        413,
-        "body_too_large",
-        f"The request's body is larger than the gateway's limit of {limit} bytes. "
-        "Send less, or raise receivers::llm::max_body in the gateway's configuration.",
-    )
-
-
-def _internal(error_type: str) -> Refusal:
-    return Refusal(
-        500,
-        "internal_error",
-        f"The gateway failed on this request ({error_type}). Please report it with the exchange's id.",
-    )
-
-
-def _unavailable(end: End, error_type: str, provider: str) -> Refusal:
-    if end == "timeout":
-        return Refusal(
-            504,
-            "upstream_timeout",
-            f"The upstream of provider '{provider}' did not answer in time ({error_type}). "
-            "Try again, or raise receivers::llm::timeouts in the gateway's configuration.",
-        )
-    return Refusal(
-        502,
-        "upstream_unreachable",
-        f"The upstream of provider '{provider}' could not be reached or broke off ({error_type}). "
-        "Try again; if it stays so, check this provider's base_url in the gateway's configuration.",
-    )
-
-
-def refusal_answer(
-    handler: Handler, exchange: Exchange | None, refusal: Refusal, keep_alive: bool, head_request: bool
-) -> bytes:
-    """A whole HTTP answer."""
-    body = handler.refusal_body(exchange, refusal)
-    own = handler.response_headers(exchange) if exchange is not None else b""
-    retry = b"Retry-After: %d\r\n" % refusal.retry_after_s if refusal.retry_after_s is not None else b""
-    return (
-        b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%bx-spangate-code: %b\r\n%b%b\r\n%b"
-        % (
-            refusal.status,
-            REASONS.get(refusal.status, b""),
-            len(body),
-            own,
-            refusal.code.encode(),
-            retry,
-            b"" if keep_alive else b"Connection: close\r\n",
-            b"" if head_request else body,
-        )
-    )
 
 
 def _chunk(data: bytes) -> bytes:

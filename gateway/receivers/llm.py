@@ -3,6 +3,7 @@
 import re
 import ssl
 import time
+from base64 import b64decode
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -29,7 +30,12 @@ _OURS = frozenset(
 _TRACE_CONTEXT = frozenset({b"traceparent", b"tracestate", b"baggage"})
 _OUR_PREFIX = b"x-spangate-"
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
-_GATEWAY_KEY = re.compile(rb"(?:\S+\s+)?sg-", re.IGNORECASE)
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_MAY_CARRY_KEY = _CREDENTIALS | {b"cookie"}
+_GATEWAY_KEY = re.compile(rb"(?<![A-Za-z0-9_-])sg-", re.IGNORECASE)
+"""Behind a scheme, a comma, a quote or a cookie's name: wherever a value or a part of one may begin."""
+_BASIC = re.compile(rb"\s*basic\s+([A-Za-z0-9+/=_-]+)", re.IGNORECASE)
+_ABOVE = re.compile(r"(?:^|[/\\])(?:\.|%2e){2}(?:$|[/\\;]|%2f|%5c)", re.IGNORECASE)
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _KEY_IN_QUERY = re.compile(r"(?<=[?&])((?:api[_-]?)?key=)[^&]*", re.IGNORECASE)
 _KEY_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey"})
@@ -80,6 +86,8 @@ class LlmReceiver:
             # SECURITY: told by path alone, `?key=` is a Google key on its way to somebody else.
             return Plan(self._exchange(head, _masked(target)), refusal=self._unknown_route(path))
         upstream = self._upstreams[match.provider]
+        if upstream.base_path and ("." in match.path or "%" in match.path) and _ABOVE.search(match.path):
+            return Plan(self._exchange(head, _masked(target)), refusal=_above_its_base(upstream))
         provider = self._format(head.method, match.path)
         exchange = self._exchange(head, _masked(f"{match.path}?{query}") if query else match.path)
         exchange.provider = upstream.name
@@ -161,7 +169,7 @@ class LlmReceiver:
         dropped = self._dropped if upstream.credential is None else self._dropped | _CREDENTIALS
         fields = head.header_map
         # SECURITY: a gateway key is for the gateway, in whichever slot it came.
-        if not _CREDENTIALS.isdisjoint(fields):
+        if not _MAY_CARRY_KEY.isdisjoint(fields):
             dropped |= _with_gateway_key(head)
         if b"connection" in fields:
             dropped |= named_in_connection(fields[b"connection"])
@@ -219,9 +227,34 @@ def _with_gateway_key(head: RequestHead) -> frozenset[bytes]:
     """The credential slots that carry one, also where the header is repeated and only one of them does."""
     fields = head.header_map
     if len(fields) == len(head.headers):
-        return frozenset([slot for slot in _CREDENTIALS & fields.keys() if _GATEWAY_KEY.match(fields[slot])])
-    slots = [name.lower() for name, value in head.headers if _GATEWAY_KEY.match(value)]
-    return _CREDENTIALS.intersection(slots)
+        return frozenset([slot for slot in _MAY_CARRY_KEY & fields.keys() if _carries_gateway_key(fields[slot])])
+    slots = [name.lower() for name, value in head.headers if _carries_gateway_key(value)]
+    return _MAY_CARRY_KEY.intersection(slots)
+
+
+def _carries_gateway_key(value: bytes) -> bool:
+    lower = value.lower()
+    if b"sg-" in lower and _GATEWAY_KEY.search(lower) is not None:
+        return True
+    basic = _BASIC.match(value) if b"basic" in lower else None
+    return basic is not None and _GATEWAY_KEY.search(_unpacked(basic[1])) is not None
+
+
+def _unpacked(base64: bytes) -> bytes:
+    """`user:password` of basic authentication, as lenient as servers are; what is none is empty."""
+    try:
+        return b64decode(base64.translate(_URL_SAFE).rstrip(b"=") + b"==")
+    except ValueError:
+        return b""
+
+
+def _above_its_base(upstream: _Upstream) -> Refusal:
+    """SECURITY: whoever may use one base URL may not climb to what stands beside it on the same host."""
+    return Refusal(
+        400,
+        "bad_request",
+        f"The path climbs above the base URL of provider '{upstream.name}'. Send it without '..' in it.",
+    )
 
 
 def _without_keys(query: str, every: bool) -> str:

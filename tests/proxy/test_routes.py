@@ -134,6 +134,7 @@ def test_the_prefixes_are_listed_in_the_order_written() -> None:
         (b"http://gw:4000/openai/v1/models?x=1", b"/openai/v1/models?x=1"),
         (b"https://gw/openai/v1/models", b"/openai/v1/models"),
         (b"http://gw:4000", b"/"),
+        (b"http://gw:4000?x=/1", b"/?x=/1"),
         (b"/openai/v1/models?to=http://a/b", b"/openai/v1/models?to=http://a/b"),
         (b"/http://a/b", b"/http://a/b"),
         (b"*", b"*"),

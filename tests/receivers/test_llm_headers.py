@@ -54,9 +54,35 @@ def test_what_connection_names_does_not_cross(receiver: LlmReceiver) -> None:
 
 
 @pytest.mark.parametrize("slot", SLOTS)
-@pytest.mark.parametrize("value", ["sg-abc", "Bearer sg-abc", "bearer  SG-abc", "Token sg-abc"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "sg-abc",
+        "Bearer sg-abc",
+        "bearer  SG-abc",
+        "Token sg-abc",
+        "Bearer,sg-abc",
+        'Bearer "sg-abc"',
+        "Bearer=sg-abc",
+        "key:sg-abc",
+        "Basic dXNlcjpzZy1hYmM=",
+        "basic c2ctYWJjOg",
+    ],
+)
 def test_a_gateway_key_never_leaves_whatever_its_slot(receiver: LlmReceiver, slot: str, value: str) -> None:
     assert sent(receiver, "/openai/v1/x", (slot, value)) == []
+
+
+@pytest.mark.parametrize("value", ["k=sg-abc", "a=b; token=sg-abc", 'a="sg-abc"'])
+def test_a_cookie_with_a_gateway_key_does_not_leave(receiver: LlmReceiver, value: str) -> None:
+    assert sent(receiver, "/openai/v1/x", ("Cookie", value)) == []
+
+
+@pytest.mark.parametrize(
+    "value", ["Bearer sk-sg-own", "Bearer msg-1", "Basic dXNlcjpzay1vd24=", "Basic %%%", "Basic YQ"]
+)
+def test_what_only_looks_like_a_gateway_key_leaves(receiver: LlmReceiver, value: str) -> None:
+    assert sent(receiver, "/openai/v1/x", ("Authorization", value)) == [(b"Authorization", value.encode())]
 
 
 @pytest.mark.parametrize("values", [("Bearer sg-a", "Bearer sk-b"), ("Bearer sk-b", "Bearer sg-a")])

@@ -88,6 +88,26 @@ def test_a_gateway_key_in_the_query_never_leaves(receiver: LlmReceiver, target: 
     assert receiver.open(head_of(target)).target == sent
 
 
+@pytest.mark.parametrize(
+    "path", ["/..", "/../admin", "/v1/../../admin", "/v1/%2e%2E/x", "/v1/.%2e", "/v1\\..\\x", "/v1/..%2fx", "/..;/x"]
+)
+def test_nobody_climbs_above_a_base_url(receiver: LlmReceiver, path: str) -> None:
+    plan = receiver.open(head_of(f"/local{path}"))
+    assert plan.refusal is not None
+    assert (plan.refusal.status, plan.refusal.code) == (400, "bad_request")
+    assert plan.exchange is not None
+    assert plan.origin is None
+
+
+@pytest.mark.parametrize("path", ["/v1/..x", "/v1/x..", "/v1/...", "/v1/a.b", "/v1/%2e/x"])
+def test_dots_that_climb_nowhere_stay(receiver: LlmReceiver, path: str) -> None:
+    assert receiver.open(head_of(f"/local{path}")).target == f"/tenant{path}".encode()
+
+
+def test_where_the_base_url_has_no_path_there_is_nothing_to_climb_above(receiver: LlmReceiver) -> None:
+    assert receiver.open(head_of("/openai/v1/../x")).target == b"/v1/../x"
+
+
 def test_beside_a_held_key_the_clients_own_in_the_query_does_not_leave(receiver: LlmReceiver) -> None:
     assert receiver.open(head_of("/local/v1/models?key=AIza&api_key=k&b=2")).target == b"/tenant/v1/models?b=2"
 

@@ -1,0 +1,99 @@
+"""What the gateway itself answers instead of an upstream: which rule, why, what to do. Never shows content."""
+
+import httptools
+
+from gateway.model.exchange import End, Exchange, Refusal
+from gateway.proxy.handler import Handler
+
+_REASONS = {
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    404: b"Not Found",
+    408: b"Request Timeout",
+    410: b"Gone",
+    413: b"Content Too Large",
+    426: b"Upgrade Required",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+}
+
+
+def refusal_answer(
+    handler: Handler, exchange: Exchange | None, refusal: Refusal, keep_alive: bool, head_request: bool
+) -> bytes:
+    """A whole HTTP answer."""
+    body = handler.refusal_body(exchange, refusal)
+    own = handler.response_headers(exchange) if exchange is not None else b""
+    retry = b"Retry-After: %d\r\n" % refusal.retry_after_s if refusal.retry_after_s is not None else b""
+    return (
+        b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%bx-spangate-code: %b\r\n%b%b\r\n%b"
+        % (
+            refusal.status,
+            _REASONS.get(refusal.status, b""),
+            len(body),
+            own,
+            refusal.code.encode(),
+            retry,
+            b"" if keep_alive else b"Connection: close\r\n",
+            b"" if head_request else body,
+        )
+    )
+
+
+def too_large(limit: int) -> Refusal:
+    return Refusal(
+        413,
+        "body_too_large",
+        f"The request's body is larger than the gateway's limit of {limit} bytes. "
+        "Send less, or raise receivers::llm::max_body in the gateway's configuration.",
+    )
+
+
+def internal(error_type: str) -> Refusal:
+    return Refusal(
+        500,
+        "internal_error",
+        f"The gateway failed on this request ({error_type}). Please report it with the exchange's id.",
+    )
+
+
+def unavailable(end: End, error_type: str, provider: str) -> Refusal:
+    if end == "timeout":
+        return Refusal(
+            504,
+            "upstream_timeout",
+            f"The upstream of provider '{provider}' did not answer in time ({error_type}). "
+            "Try again, or raise receivers::llm::timeouts in the gateway's configuration.",
+        )
+    return Refusal(
+        502,
+        "upstream_unreachable",
+        f"The upstream of provider '{provider}' could not be reached or broke off ({error_type}). "
+        "Try again; if it stays so, check this provider's base_url in the gateway's configuration.",
+    )
+
+
+def bad_http(error: httptools.HttpParserError) -> Refusal:
+    return Refusal(400, "bad_request", f"This is not an HTTP/1.1 request that can be relayed ({error}).")
+
+
+def too_slow(what: str, limit_s: float) -> Refusal:
+    return Refusal(408, "request_timeout", f"The request's {what} did not come within {limit_s:g} s.")
+
+
+def header_too_large(limit: int) -> Refusal:
+    return Refusal(
+        431,
+        "header_too_large",
+        f"The request's head is larger than {limit} bytes. Send fewer or shorter headers.",
+    )
+
+
+def trailers_too_large() -> Refusal:
+    return Refusal(431, "header_too_large", "The request's trailers are too large. Send fewer.")
