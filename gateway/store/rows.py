@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from gateway.link.records import ExchangeRecord, MessageRecord
 from gateway.model.verdict import OUTCOMES
+from gateway.store.tables import NOBODY_YET
 
 _COLUMNS = tuple(name for name in ExchangeRecord.__struct_fields__ if name not in ("messages", "assessments"))
 _row_of = attrgetter(*_COLUMNS)
@@ -19,36 +20,45 @@ ON CONFLICT (digest) DO UPDATE SET last_seen_day = excluded.last_seen_day, json 
 WHERE last_seen_day < excluded.last_seen_day OR json <> excluded.json
 """
 _INSERT_ASSESSMENT = f"INSERT OR IGNORE INTO assessments VALUES ({', '.join('?' * 13)})"  # noqa: S608 only marks
+_NAMES, _NAME_CHARACTERS = 20, 100
 _WORST = " ".join(f"WHEN '{outcome}' THEN {rank}" for rank, outcome in enumerate(OUTCOMES))
-_LISTED = (
-    "CASE WHEN instr(char(10)||{old}||char(10), char(10)||{new}||char(10)) OR length({old}) > 400"
-    " THEN {old} ELSE {old}||char(10)||{new} END"
-)
-# Only exchanges that were new (n above what was there) count, so a batch that comes twice adds nothing. Grouped by
-# model and provider too, so that each step adds at most one name to the session's lists.
+# Each exchange is merged into its session by steps whose order does not matter (sums, extremes, the earliest that
+# knows, a sorted list), so the row is the same however exchanges arrive. Only those that were new (n above what was
+# there) count: a batch that comes twice adds nothing.
+_PLACE = "printf('%012d.%020d.', session_sequence, started_ns) || id"
 _UPSERT_SESSIONS = f"""
 INSERT INTO sessions (id, workspace, first_ns, last_ns, exchanges, failures, input_tokens, output_tokens, worst, user,
-    source, origin, models, providers, preview, previous_id, closed)
-SELECT session_id, workspace, min(started_ns), max(ended_ns), count(*),
-    total(end NOT IN ('finished', 'blocked', 'refused')),
-    coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), max(CASE outcome {_WORST} ELSE 0 END), max(user),
-    max(session_source), max(origin), model, provider, max(preview), max(previous_session), max(session_end)
-FROM exchanges WHERE n > ? GROUP BY session_id, workspace, model, provider ORDER BY min(n)
+    source, origin, models, providers, preview, previous_id, closed, opened_by, named_by)
+SELECT session_id, workspace, started_ns, ended_ns, 1, end NOT IN ('finished', 'blocked', 'refused'),
+    coalesce(input_tokens, 0), coalesce(output_tokens, 0), CASE outcome {_WORST} ELSE 0 END, user,
+    session_source, origin, substr(model, 1, {_NAME_CHARACTERS}), substr(provider, 1, {_NAME_CHARACTERS}), preview,
+    previous_session, session_end,
+    {_PLACE}, CASE WHEN user IS NULL THEN '{NOBODY_YET}' ELSE {_PLACE} END
+FROM exchanges WHERE n > ?
 ON CONFLICT (id, workspace) DO UPDATE SET
     first_ns = min(first_ns, excluded.first_ns),
     last_ns = max(last_ns, excluded.last_ns),
-    exchanges = exchanges + excluded.exchanges,
+    exchanges = exchanges + 1,
     failures = failures + excluded.failures,
     input_tokens = input_tokens + excluded.input_tokens,
     output_tokens = output_tokens + excluded.output_tokens,
     worst = max(worst, excluded.worst),
-    user = coalesce(user, excluded.user),
-    models = {_LISTED.format(old="models", new="excluded.models")},
-    providers = {_LISTED.format(old="providers", new="excluded.providers")},
-    preview = CASE WHEN preview = '' THEN excluded.preview ELSE preview END,
-    previous_id = coalesce(previous_id, excluded.previous_id),
-    closed = max(closed, excluded.closed)
+    user = iif(excluded.named_by < named_by, excluded.user, user),
+    source = iif(excluded.opened_by < opened_by, excluded.source, source),
+    origin = iif(excluded.opened_by < opened_by, excluded.origin, origin),
+    models = iif(models = excluded.models, models, names(models, excluded.models)),
+    providers = iif(providers = excluded.providers, providers, names(providers, excluded.providers)),
+    preview = iif(excluded.opened_by < opened_by, excluded.preview, preview),
+    previous_id = iif(excluded.opened_by < opened_by, excluded.previous_id, previous_id),
+    closed = max(closed, excluded.closed),
+    opened_by = min(opened_by, excluded.opened_by),
+    named_by = min(named_by, excluded.named_by)
 """  # noqa: S608 our own words
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Once a connection, before `insert`."""
+    connection.create_function("names", 2, _names, deterministic=True)
 
 
 def insert(connection: sqlite3.Connection, records: Sequence[ExchangeRecord], day: int) -> None:
@@ -64,6 +74,11 @@ def insert(connection: sqlite3.Connection, records: Sequence[ExchangeRecord], da
         _INSERT_MESSAGE, [(message.digest, day, message.role, message.json) for message in messages.values()]
     )
     connection.executemany(_INSERT_ASSESSMENT, chain.from_iterable(_assessment_rows(record) for record in records))
+
+
+def _names(old: str, new: str) -> str:
+    """Two lists, one a line, as one; of too many the first by alphabet, so that it is the same in every order."""
+    return "\n".join(sorted({*old.split("\n"), *new.split("\n")} - {""})[:_NAMES])
 
 
 def _assessment_rows(record: ExchangeRecord) -> list[tuple[object, ...]]:

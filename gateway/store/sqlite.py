@@ -48,6 +48,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA cache_size = -16384")
         connection.set_progress_handler(_give_way, _STEPS_AT_A_TIME)
         migrate(connection, str(path))
+        rows.prepare(connection)
     except BaseException:
         connection.close()
         raise

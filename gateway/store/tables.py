@@ -100,7 +100,16 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_by_time ON sessions (last_ns);
 """
-MIGRATIONS: Sequence[str] = (_FIRST,)
+NOBODY_YET = "~"
+"""A `named_by` that sorts after every exchange's place: none of the session's exchanges said who the user is."""
+# `opened_by`, `named_by`: the place in the session of the exchange that the row's source, origin, preview and its user
+# are from. What was stored before it was known where it is from, stays.
+_FROM_THE_FIRST = f"""
+ALTER TABLE sessions ADD COLUMN opened_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE sessions ADD COLUMN named_by TEXT NOT NULL DEFAULT '';
+UPDATE sessions SET named_by = '{NOBODY_YET}' WHERE user IS NULL;
+"""  # noqa: S608 our own word
+MIGRATIONS: Sequence[str] = (_FIRST, _FROM_THE_FIRST)
 """One script a version; a database at version v has run the first v of them."""
 
 

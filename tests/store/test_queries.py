@@ -34,7 +34,7 @@ def test_a_session_sums_up_its_exchanges(put: Put, reader: Reader) -> None:
     assert session is not None
     assert (session.first_ns, session.last_ns, session.exchanges, session.failures) == (10, 80, 4, 1)
     assert (session.input_tokens, session.outcome, session.user, session.preview) == (9, "flagged", "ann", "hello")
-    assert session.models.split("\n") == ["m1", "m2", "gpt-4o"]
+    assert session.models.split("\n") == ["gpt-4o", "m1", "m2"]
     assert session.providers == "openai"
     assert session.closed
 
