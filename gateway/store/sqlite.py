@@ -1,4 +1,4 @@
-"""The one writer of the SQLite store, in its own thread. Never gives up on a full disk or a lock: it tries again.
+"""The one writer of the SQLite store, in its own thread. Never gives up on a database that fails: it tries again.
 
 What is not committed is not reported as stored, so the workers keep it and nothing is lost while the disk is full.
 """
@@ -7,8 +7,9 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -16,7 +17,7 @@ import structlog
 from gateway.link.records import ExchangeRecord
 from gateway.process import give_way
 from gateway.store import rows
-from gateway.store.tables import migrate
+from gateway.store.tables import UnusableDatabaseError, migrate
 
 _log = structlog.get_logger("gateway.store")
 
@@ -24,6 +25,10 @@ _TRANSACTION_RECORDS = 1000
 _PRUNE_EVERY_S = 60.0
 _PRUNE_STEP = 200
 _BACKOFF_S, _BACKOFF_MAX_S = 0.1, 5.0
+_PATIENCE = 3
+"""Attempts at a batch that no outage explains, before its records are tried one at a time."""
+_IMPOSSIBLE = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, OverflowError, ValueError)
+_OUTAGE = (sqlite3.Error, OSError, UnusableDatabaseError)
 _STEPS_AT_A_TIME = 500
 """Of SQLite's virtual machine, some 0.1 ms; then whoever else wants this core may have it."""
 
@@ -61,18 +66,30 @@ def _give_way() -> int:
 
 
 class StoreWriter:
-    """Implements the link's `RecordSink`."""
+    """Implements the link's `RecordSink`. Whatever fails, its thread goes on: it opens the database again and retries.
 
-    def __init__(self, path: Path, retention_s: float, clock: Callable[[], float] = time.time) -> None:
+    While nothing can be stored, nothing is acknowledged; the link then reads no further, the workers keep what their
+    bounds allow and count the rest as dropped. No call waits for any of this.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        retention_s: float,
+        clock: Callable[[], float] = time.time,
+        connect: Callable[[Path], sqlite3.Connection] = connect_writer,
+    ) -> None:
         self.path = path
         self.trouble: str | None = None
         """Why nothing is being stored at the moment, for health; None when all is well."""
         self._retention_s = retention_s
         self._clock = clock
+        self._connect = connect
+        self._connection: sqlite3.Connection | None = None
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._batches = self._stored = self._retries = self._rejected = self._pruned = 0
+        self._batches = self._stored = self._retries = self._dropped = self._pruned = self._unheard = 0
 
     def start(self) -> None:
         """Open the database in the writer's thread and begin. Raises what `connect_writer` raises."""
@@ -95,39 +112,38 @@ class StoreWriter:
         self._thread.join(5.0)
 
     def counters(self) -> dict[str, int]:
+        """`dropped`: records that could not be stored however often; `unheard`: batches nobody waited for any more."""
         return {
             "stored": self._stored,
             "batches": self._batches,
             "retried": self._retries,
-            "rejected": self._rejected,
+            "dropped": self._dropped,
             "pruned": self._pruned,
+            "unheard": self._unheard,
         }
 
     def _run(self, opened: "Future[None]") -> None:
         try:
-            connection = connect_writer(self.path)
+            self._connection = self._connect(self.path)
         except BaseException as error:
             opened.set_exception(error)
             return
         opened.set_result(None)
         try:
-            self._work(connection)
-        except Exception as error:  # a bug of ours: nothing is stored any more, and that must not look healthy
-            self.trouble = f"{self.path}: the writer failed ({type(error).__name__}); restart the control plane"
-            _log.error("the store's writer failed", error=type(error).__name__)
+            self._work()
         finally:
-            connection.close()
+            self._close()
 
-    def _work(self, connection: sqlite3.Connection) -> None:
+    def _work(self) -> None:
         prune_at = 0.0
         while not self._stopping.is_set():
             batch, last = self._next_batch(max(0.0, prune_at - time.monotonic()))
-            if batch and not self._store(connection, batch):
+            if batch and not self._store(batch):
                 return
             if last:
                 return
             if time.monotonic() >= prune_at:
-                more = self._prune(connection)
+                more = self._prune()
                 prune_at = time.monotonic() + (0.0 if more else _PRUNE_EVERY_S)
 
     def _next_batch(self, timeout_s: float) -> tuple[list[_Item], bool]:
@@ -145,66 +161,89 @@ class StoreWriter:
             pass
         return batch, False
 
-    def _store(self, connection: sqlite3.Connection, batch: list[_Item]) -> bool:
-        records = [record for part, _ in batch for record in part]
-        if not self._until_done(connection, records):
+    def _store(self, batch: list[_Item]) -> bool:
+        """False only where the end came first."""
+        if not self._until_done([record for part, _ in batch for record in part], _PATIENCE):
             return False
         self._batches += 1
         for _, stored in batch:
-            stored()
+            try:
+                stored()
+            except Exception:
+                # The boundary to whoever sent the batch and may be gone; the next one must not suffer. Counted.
+                self._unheard += 1
         return True
 
-    def _until_done(self, connection: sqlite3.Connection, records: Sequence[ExchangeRecord]) -> bool:
-        """Commit, however long the disk is full or the file locked; False only where the end came first."""
+    def _until_done(self, records: Sequence[ExchangeRecord], patience: int) -> bool:
+        """Commit, however long the database fails; False only where the end came first.
+
+        What fails by no fault of the database is a mistake of ours, and gets `patience` attempts.
+        """
         backoff = _BACKOFF_S
         while True:
             try:
-                self._commit(connection, records)
-            except (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, OverflowError, ValueError):
-                return self._without_the_impossible(connection, records)
-            except sqlite3.Error as error:
-                self.trouble = f"{self.path}: {error}"
-                self._retries += 1
+                self._commit(records)
+            except _IMPOSSIBLE:
+                return self._one_by_one(records)
+            except Exception as error:
+                # The boundary of the writer: a thread that dies would store nothing until somebody looks. Counted.
+                self._failed(error)
+                patience -= not isinstance(error, _OUTAGE)
+                if not patience:
+                    return self._one_by_one(records)
                 if self._stopping.wait(backoff):
                     return False
                 backoff = min(backoff * 2, _BACKOFF_MAX_S)
             else:
-                self.trouble = None
                 return True
 
-    def _without_the_impossible(self, connection: sqlite3.Connection, records: Sequence[ExchangeRecord]) -> bool:
-        """One record at a time: one that SQLite cannot take (a number beyond 64 bits) must not hold up the others."""
+    def _one_by_one(self, records: Sequence[ExchangeRecord]) -> bool:
+        """One that cannot be stored (a number beyond 64 bits) is dropped, and must not hold up the others."""
         if len(records) == 1:
-            self._rejected += 1
+            self._dropped += 1
             return True
-        return all(self._until_done(connection, [record]) for record in records)
+        return all(self._until_done([record], 1) for record in records)
 
-    def _commit(self, connection: sqlite3.Connection, records: Sequence[ExchangeRecord]) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+    def _commit(self, records: Sequence[ExchangeRecord]) -> None:
+        with self._transaction() as connection:
             rows.insert(connection, records, int(self._clock() // 86400))
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
         self._stored += len(records)
 
-    def _prune(self, connection: sqlite3.Connection) -> bool:
+    def _prune(self) -> bool:
         """One small step; returns whether there may be more."""
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with self._transaction() as connection:
                 pruned = rows.prune(connection, int((self._clock() - self._retention_s) * 1e9), _PRUNE_STEP)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-        except sqlite3.DatabaseError as error:
-            self.trouble = f"{self.path}: {error}"
-            self._retries += 1
+        except Exception as error:  # as in `_until_done`; tried again at the next step
+            self._failed(error)
             return False
         self._pruned += pruned
-        self.trouble = None
         return pruned > 0
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """On the open database; where it fails the database is closed, which rolls back, and opened again next time."""
+        try:
+            if self._connection is None:
+                self._connection = self._connect(self.path)
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._close()
+            raise
+        self.trouble = None
+
+    def _failed(self, error: Exception) -> None:
+        # The database's own words name no content; anybody else's might.
+        reason = str(error) if isinstance(error, _OUTAGE) else f"the writer failed ({type(error).__name__})"
+        if self.trouble is None:
+            _log.error("the store cannot be written; trying again", error=type(error).__name__)
+        self.trouble = f"{self.path}: {reason}"
+        self._retries += 1
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):  # a checkpoint that fails on closing is made at the next opening
+                connection.close()
