@@ -114,6 +114,8 @@ def record_of(exchange: Exchange, sent: Container[bytes], content_of: Callable[[
         _unsent(inputs, response.messages, sent, content_of),
         tuple([_assessment(a) for a in exchange.verdict.assessments]) if exchange.verdict.assessments else (),
         exchange.refusal.code if exchange.refusal is not None else None,
+        # Where the history is known, so are the instructions ahead of it.
+        len(request.system) + session.new_from if session.new_from else 0,
     )
 
 

@@ -83,3 +83,5 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
     """Only those that the control plane has not been sent lately."""
     assessments: tuple[AssessmentRecord, ...]
     refusal_code: str | None
+    new_from: int
+    """How many of the inputs stood in the request before; what follows is new."""

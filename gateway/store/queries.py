@@ -90,6 +90,8 @@ class ExchangeRow:
     input_digests: bytes
     output_digests: bytes
     refusal_code: str | None
+    new_from: int
+    """Index of the first input that the request before it in its session did not have."""
 
     @property
     def duration_ms(self) -> float:
@@ -135,13 +137,11 @@ class AssessmentRow:
 
 @dataclass(slots=True, frozen=True)
 class Turn:
-    """One exchange, with what it added to its session."""
+    """One exchange with its messages."""
 
     exchange: ExchangeRow
-    new_from: int
-    """Index of the first input that its parent exchange did not have."""
     inputs: list[MessageRow | None]
-    """From `new_from` on; None where the message is not stored any more."""
+    """In a page from the exchange's `new_from` on; None where the message is not stored any more."""
     outputs: list[MessageRow | None]
     assessments: list[AssessmentRow]
 
@@ -214,26 +214,18 @@ class Reader:
                 "exchanges WHERE session_id = ? AND workspace = ? AND n > ? ORDER BY n LIMIT ?",
                 (session.id, session.workspace, after, limit + 1),
             )
-            previous = _read(
-                connection,
-                ExchangeRow,
-                "exchanges WHERE session_id = ? AND workspace = ? AND n <= ? ORDER BY n DESC LIMIT 1",
-                (session.id, session.workspace, after),
-            )
-            return _turns_of(connection, exchanges, limit, previous[0] if previous else None)
+            return _turns_of(connection, exchanges, limit)
 
     def turn(self, exchange_id: str) -> Turn | None:
-        """One exchange with all its inputs; `new_from` says what it added."""
+        """One exchange with all its inputs."""
         with self._connection() as connection:
             found = _read(connection, ExchangeRow, "exchanges WHERE id = ?", (exchange_id,))
             if not found:
                 return None
             exchange = found[0]
-            new_from = _new_from(exchange, _parent(connection, exchange))
             messages = _messages(connection, exchange.inputs + exchange.outputs)
             return Turn(
                 exchange,
-                new_from,
                 [messages.get(digest) for digest in exchange.inputs],
                 [messages.get(digest) for digest in exchange.outputs],
                 _assessments(connection, [exchange.id]).get(exchange.id, []),
@@ -304,18 +296,13 @@ def _read(connection: sqlite3.Connection, row: type[_Row], rest: str, values: Se
     return [row(*found) for found in connection.execute(f"SELECT {columns} FROM {rest}", values)]  # noqa: S608 ours
 
 
-def _turns_of(
-    connection: sqlite3.Connection, exchanges: list[ExchangeRow], limit: int, previous: ExchangeRow | None
-) -> TurnPage:
+def _turns_of(connection: sqlite3.Connection, exchanges: list[ExchangeRow], limit: int) -> TurnPage:
     """Turns until the limit, or until their messages outweigh a page."""
-    by_id = {exchange.id: exchange for exchange in exchanges}
-    assessments = _assessments(connection, list(by_id))
+    assessments = _assessments(connection, [exchange.id for exchange in exchanges])
     turns: list[Turn] = []
     weight = 0
     for exchange in exchanges[:limit]:
-        parent = by_id.get(exchange.parent_exchange or "") or _parent(connection, exchange) or previous
-        new_from = _new_from(exchange, parent)
-        inputs, outputs = exchange.inputs[new_from:], exchange.outputs
+        inputs, outputs = exchange.inputs[exchange.new_from :], exchange.outputs
         messages = _messages(connection, inputs + outputs)
         weight += sum(len(message.json) for message in messages.values())
         if turns and weight > _PAGE_CONTENT_BYTES:
@@ -323,35 +310,12 @@ def _turns_of(
         turns.append(
             Turn(
                 exchange,
-                new_from,
                 [messages.get(digest) for digest in inputs],
                 [messages.get(digest) for digest in outputs],
                 assessments.get(exchange.id, []),
             )
         )
-        previous = exchange
     return TurnPage(turns, turns[-1].exchange.n if len(turns) < len(exchanges) else None)
-
-
-def _parent(connection: sqlite3.Connection, exchange: ExchangeRow) -> ExchangeRow | None:
-    if exchange.parent_exchange is None:
-        return None
-    found = _read(
-        connection,
-        ExchangeRow,
-        "exchanges WHERE id = ? AND workspace = ?",
-        (exchange.parent_exchange, exchange.workspace),
-    )
-    return found[0] if found else None
-
-
-def _new_from(exchange: ExchangeRow, parent: ExchangeRow | None) -> int:
-    """Index of the first input that the parent did not have."""
-    if parent is None:
-        return 0
-    known = {*parent.inputs, *parent.outputs}
-    inputs = exchange.inputs
-    return next((index for index, digest in enumerate(inputs) if digest not in known), len(inputs))
 
 
 def _messages(connection: sqlite3.Connection, digests: Sequence[bytes]) -> dict[bytes, MessageRow]:

@@ -104,12 +104,13 @@ NOBODY_YET = "~"
 """A `named_by` that sorts after every exchange's place: none of the session's exchanges said who the user is."""
 # `opened_by`, `named_by`: the place in the session of the exchange that the row's source, origin, preview and its user
 # are from. What was stored before it was known where it is from, stays.
-_FROM_THE_FIRST = f"""
+_SECOND = f"""
 ALTER TABLE sessions ADD COLUMN opened_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN named_by TEXT NOT NULL DEFAULT '';
 UPDATE sessions SET named_by = '{NOBODY_YET}' WHERE user IS NULL;
+ALTER TABLE exchanges ADD COLUMN new_from INTEGER NOT NULL DEFAULT 0;
 """  # noqa: S608 our own word
-MIGRATIONS: Sequence[str] = (_FIRST, _FROM_THE_FIRST)
+MIGRATIONS: Sequence[str] = (_FIRST, _SECOND)
 """One script a version; a database at version v has run the first v of them."""
 
 

@@ -37,6 +37,7 @@ def path(tmp_path: Path) -> Path:
                     preview="",
                     end="client_gone",
                     session_sequence=2,
+                    new_from=1,
                 ),
                 a_record(
                     "c", session_id="evil\x1b[2J", model="\x9b31m", preview="=1+1\x07", ended_ns=10**9, messages=()

@@ -36,7 +36,9 @@ async def test_traces_hold_what_each_turn_added(script: Client, put: Put) -> Non
     one, yes, two = a_message("one"), a_message("yes", "assistant"), a_message("two")
     put(
         a_record("a", input_digests=one.digest, output_digests=yes.digest, messages=(one, yes)),
-        a_record("b", input_digests=one.digest + yes.digest + two.digest, output_digests=b"", messages=(two,)),
+        a_record(
+            "b", input_digests=one.digest + yes.digest + two.digest, output_digests=b"", messages=(two,), new_from=2
+        ),
     )
     page = await (await script.get("/api/v1/sessions/s1/traces")).json()
     by_id = {trace["id"]: trace for trace in page["items"]}

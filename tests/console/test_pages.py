@@ -33,6 +33,7 @@ async def test_a_session_shows_what_each_turn_added_and_how_it_went(script: Clie
             input_digests=one.digest + said_again.digest + two.digest,
             output_digests=b"",
             messages=(said_again, two),
+            new_from=1,
             end="client_gone",
             outcome="flagged",
             session_sequence=2,

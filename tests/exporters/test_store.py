@@ -116,6 +116,15 @@ async def test_content_is_stored_as_the_setting_says(
     assert all(bool(message.json) == stored for message in record.messages)
 
 
+@pytest.mark.parametrize(("new_among_messages", "new_from"), [(0, 0), (1, 2)])
+def test_what_is_new_is_counted_with_the_instructions_ahead(
+    exchange: Exchange, new_among_messages: int, new_from: int
+) -> None:
+    assert exchange.session is not None
+    exchange.session.new_from = new_among_messages
+    assert record_of(exchange, (), _whole).new_from == new_from
+
+
 async def test_a_redactor_that_fails_keeps_the_content_in(exchange: Exchange, tmp_path: Path) -> None:
     def broken(entry: Entry) -> bytes:
         raise RuntimeError("no")

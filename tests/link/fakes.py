@@ -57,6 +57,7 @@ _TEMPLATE = ExchangeRecord(
         AssessmentRecord("protector", "v", "enforcer", "inlet", "allow", "allowed", "evaluated", "", "low", 1.0, 0.1),
     ),
     refusal_code=None,
+    new_from=0,
 )
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from gateway.link.records import MessageRecord
 from gateway.store.cursors import BadCursorError, SessionCursor, turn_after, turn_word
-from gateway.store.queries import Reader
+from gateway.store.queries import MessageRow, Reader
 from tests.link.fakes import a_message, a_record
 from tests.store.conftest import Put
 
@@ -62,49 +63,26 @@ def test_pages_of_sessions_are_newest_first_and_complete(put: Put, reader: Reade
     assert sorted(seen) == sorted(f"s{n}" for n in range(25))
 
 
-def test_a_turn_shows_what_its_parent_did_not_have(put: Put, reader: Reader) -> None:
+def test_a_page_of_turns_shows_what_is_new_and_a_turn_alone_everything(put: Put, reader: Reader) -> None:
     first, reply, second = a_message("one"), a_message("yes", "assistant"), a_message("two")
-    put(
-        [
-            a_record("a", input_digests=first.digest, output_digests=reply.digest, messages=(first, reply)),
-            a_record(
-                "b", input_digests=first.digest + reply.digest + second.digest, output_digests=b"", messages=(second,)
-            ),
-        ]
-    )
+    inputs = first.digest + reply.digest + second.digest
+    put([a_record("a", input_digests=inputs, messages=(first, reply, second), new_from=2)])
     session = reader.session("s1")
     assert session is not None
-    a, b = reader.turns(session).turns
-    assert [message.json for message in a.inputs if message] == [first.json]
-    assert (b.new_from, [message.json for message in b.inputs if message]) == (2, [second.json])
-    whole = reader.turn("b")
-    assert whole is not None
-    # Asked for alone, an exchange without a known parent shows everything as new.
-    assert len(whole.inputs) == 3
-
-
-def test_a_fork_is_compared_with_its_parent_not_its_neighbour(put: Put, reader: Reader) -> None:
-    root, left, right = a_message("root"), a_message("left"), a_message("right")
-    put(
-        [
-            a_record("a", input_digests=root.digest, messages=(root,)),
-            a_record("b", input_digests=root.digest + left.digest, messages=(left,), parent_exchange="a"),
-            a_record("c", input_digests=root.digest + right.digest, messages=(right,), parent_exchange="a"),
-        ]
-    )
-    session = reader.session("s1")
-    assert session is not None
-    assert [turn.new_from for turn in reader.turns(session).turns] == [0, 1, 1]
-    alone = reader.turn("c")
+    (turn,) = reader.turns(session).turns
+    assert [message.json for message in turn.inputs if message] == [second.json]
+    alone = reader.turn("a")
     assert alone is not None
-    assert alone.new_from == 1
+    assert [message.json for message in alone.inputs if message] == [first.json, reply.json, second.json]
 
 
-def test_turns_come_in_pages_that_know_the_page_before(put: Put, reader: Reader) -> None:
+def test_turns_come_in_pages(put: Put, reader: Reader) -> None:
     messages = [a_message(f"m{n}") for n in range(5)]
     put(
         [
-            a_record(str(n), input_digests=b"".join(m.digest for m in messages[: n + 1]), messages=(messages[n],))
+            a_record(
+                str(n), input_digests=b"".join(m.digest for m in messages[: n + 1]), messages=(messages[n],), new_from=n
+            )
             for n in range(5)
         ]
     )
@@ -114,7 +92,7 @@ def test_turns_come_in_pages_that_know_the_page_before(put: Put, reader: Reader)
     assert page.next is not None
     following = reader.turns(session, limit=2, after=turn_after(turn_word(page.next)))
     assert [turn.exchange.id for turn in following.turns] == ["2", "3"]
-    assert [turn.new_from for turn in following.turns] == [2, 3]
+    assert [turn.inputs for turn in following.turns] == [[_row(messages[2])], [_row(messages[3])]]
 
 
 def test_a_message_that_is_gone_leaves_a_gap(put: Put, reader: Reader) -> None:
@@ -147,3 +125,7 @@ def test_a_tail_reads_on_from_where_it_was(put: Put, reader: Reader) -> None:
 def test_a_cursor_nobody_gave_out_is_refused(word: str) -> None:
     with pytest.raises(BadCursorError, match="`next` of the previous page"):
         SessionCursor.of(word)
+
+
+def _row(message: MessageRecord) -> MessageRow:
+    return MessageRow(message.digest, message.role, message.json)
