@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from gateway.console.attempts import Attempts
+
 LOGIN_S = 12 * 3600
 _MAX_LOGINS = 200
 _FILE = "admin-token.sha256"
@@ -57,9 +59,17 @@ class Auth:
         self._token_hash = token.hash
         self._clock = clock
         self._logins: OrderedDict[bytes, Login] = OrderedDict()
+        self._attempts = Attempts(clock)
 
-    def accepts(self, token: str) -> bool:
-        return hmac.compare_digest(_hash(token), self._token_hash)
+    def accepts(self, token: str, address: str) -> bool:
+        """Raises TooManyAttemptsError where `address` showed too many wrong ones; logins it has stay good."""
+        # SECURITY: before the token is looked at, else guessing could go on and only its answers would be withheld.
+        self._attempts.check(address)
+        if hmac.compare_digest(_hash(token), self._token_hash):
+            self._attempts.right(address)
+            return True
+        self._attempts.wrong(address)
+        return False
 
     def log_in(self) -> str:
         """A cookie's value for a browser that showed the token; the oldest login makes room where there are many."""

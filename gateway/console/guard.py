@@ -1,13 +1,13 @@
 """Lets nobody past without the token: bearer for scripts, a cookie for browsers; keeps pages harmless by headers."""
 
 import hmac
-from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from aiohttp import web
 
 from gateway.console.answers import failed
 from gateway.console.auth import LOGIN_S, Auth, Login
+from gateway.console.plain import Handler, form_of
 
 AUTH = web.AppKey("auth", Auth)
 LOGIN = web.RequestKey("login", Login)
@@ -26,8 +26,6 @@ _HEADERS = {
     "Server": "spangate",
 }
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 async def harmless(request: web.Request, response: web.StreamResponse) -> None:
     """An `on_response_prepare` signal: errors and redirects get the headers too."""
@@ -38,20 +36,25 @@ async def harmless(request: web.Request, response: web.StreamResponse) -> None:
 
 @web.middleware
 async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Everything but the login form and the style sheet needs the token."""
+    """Everything but the login form and the style sheet needs the token. Raises TooManyAttemptsError."""
     if request.path == "/login" or request.path.startswith("/static/"):
         return await handler(request)
-    auth = request.app[AUTH]
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and auth.accepts(token.strip()):
+    if scheme.lower() == "bearer" and shows_token(request, token):
         return await handler(request)
-    login = auth.login(request.cookies.get(_COOKIE, ""))
+    login = request.app[AUTH].login(request.cookies.get(_COOKIE, ""))
     if login is None:
         return _shown_out(request)
     request[LOGIN] = login
     if request.method not in ("GET", "HEAD") and not await _meant(request, login):
-        return failed(403, "forbidden", "this form is out of date; go back, reload the page and try again")
+        raise web.HTTPForbidden
     return await handler(request)
+
+
+def shows_token(request: web.Request, token: str) -> bool:
+    """Raises TooManyAttemptsError."""
+    # SECURITY: the peer's address, never one that a header names: whoever guesses would write another each time.
+    return request.app[AUTH].accepts(token.strip(), request.remote or "")
 
 
 def _shown_out(request: web.Request) -> web.StreamResponse:
@@ -64,8 +67,8 @@ def _shown_out(request: web.Request) -> web.StreamResponse:
 
 async def _meant(request: web.Request, login: Login) -> bool:
     """Whether this POST comes from a page of ours: SameSite keeps other sites' out, the token makes sure."""
-    form = await request.post()
-    return hmac.compare_digest(str(form.get("csrf", "")).encode(), login.csrf.encode())
+    form = await form_of(request)
+    return hmac.compare_digest(form.get("csrf", "").encode(), login.csrf.encode())
 
 
 def from_our_site(request: web.Request) -> bool:

@@ -10,8 +10,9 @@ from aiohttp import web
 
 from gateway.console import formats
 from gateway.console.desk import DESK
-from gateway.console.guard import AUTH, LOGIN, farewell, from_our_site, local_path, welcome
-from gateway.store.cursors import BadCursorError, SessionCursor, turn_after, turn_word
+from gateway.console.guard import LOGIN, farewell, from_our_site, local_path, shows_token, welcome
+from gateway.console.plain import form_of
+from gateway.store.cursors import SessionCursor, turn_after, turn_word
 from gateway.store.reading import added, answered, moment, status_of
 
 routes = web.RouteTableDef()
@@ -51,6 +52,9 @@ class Pages:
         text = self._templates.get_template(template).render(csrf=login.csrf if login else None, **values)
         return web.Response(text=text, content_type="text/html", status=status)
 
+    def problem(self, request: web.Request, status: int, title: str, text: str) -> web.Response:
+        return self.page(request, "problem.html", status, title=title, text=text)
+
 
 PAGES = web.AppKey("pages", Pages)
 
@@ -59,10 +63,7 @@ PAGES = web.AppKey("pages", Pages)
 async def sessions(request: web.Request) -> web.Response:
     pages = request.app[PAGES]
     word = request.query.get("before")
-    try:
-        before = SessionCursor.of(word) if word else None
-    except BadCursorError:
-        return pages.page(request, "missing.html", 400, what="page")
+    before = SessionCursor.of(word) if word is not None else None
     page = await request.app[DESK].ask(lambda reader: reader.sessions(_SESSIONS_A_PAGE, before))
     return pages.page(
         request,
@@ -80,11 +81,9 @@ async def session(request: web.Request) -> web.Response:
     session_id, workspace = request.match_info["id"], request.query.get("workspace")
     row = await desk.ask(lambda reader: reader.session(session_id, workspace))
     if row is None:
-        return pages.page(request, "missing.html", 404, what="session")
-    try:
-        after = turn_after(request.query.get("after", "")) if "after" in request.query else 0
-    except BadCursorError:
-        return pages.page(request, "missing.html", 400, what="page")
+        return pages.problem(request, 404, "There is no such session", "It may be older than what the store keeps.")
+    word = request.query.get("after")
+    after = turn_after(word) if word is not None else 0
     page = await desk.ask(lambda reader: reader.turns(row, _TURNS_A_PAGE, after))
     later = turn_word(page.next) if page.next is not None else None
     return pages.page(request, "session.html", session=row, turns=page.turns, later=later, first_page=after == 0)
@@ -97,9 +96,9 @@ async def login_form(request: web.Request) -> web.Response:
 
 @routes.post("/login")
 async def log_in(request: web.Request) -> web.Response:
-    form = await request.post()
-    onward = local_path(str(form.get("next", "/")))
-    if not from_our_site(request) or not request.app[AUTH].accepts(str(form.get("token", "")).strip()):
+    form = await form_of(request)
+    onward = local_path(form.get("next", "/"))
+    if not from_our_site(request) or not shows_token(request, form.get("token", "")):
         return request.app[PAGES].page(request, "login.html", 401, next=onward, wrong=True)
     response = web.Response(status=303, headers={"Location": onward})
     welcome(request, response)

@@ -96,13 +96,13 @@ class TestToken:
         assert made.made is not None
         again = admin_token(tmp_path / "data", None)
         assert again.made is None
-        assert Auth(again).accepts(made.made)
+        assert Auth(again).accepts(made.made, "192.0.2.1")
         (file,) = (tmp_path / "data").iterdir()
         assert file.stat().st_mode & 0o077 == 0
         assert made.made not in file.read_text()
 
     def test_given_by_the_environment_wins_and_is_not_kept(self, tmp_path: Path) -> None:
-        assert Auth(admin_token(tmp_path, "given")).accepts("given")
+        assert Auth(admin_token(tmp_path, "given")).accepts("given", "192.0.2.1")
         assert list(tmp_path.iterdir()) == []
 
     def test_that_is_damaged_says_what_to_do(self, tmp_path: Path) -> None:
