@@ -5,13 +5,12 @@ from typing import Literal
 
 import msgspec
 
-from gateway.link.records import PREVIEW_CHARACTERS, AssessmentRecord, ExchangeRecord, MessageRecord
+from gateway.link.records import PREVIEW_CHARACTERS, ExchangeRecord, MessageRecord
 from gateway.link.uplink import Uplink
 from gateway.model.exchange import Exchange
 from gateway.model.message import Entry, RequestReading, ResponseReading
 from gateway.model.session import SessionRef
 from gateway.model.span import Span
-from gateway.model.verdict import Assessment
 from gateway.units import ConfigModel
 
 ContentSetting = Literal["full", "redacted", "none"]
@@ -112,7 +111,7 @@ def record_of(exchange: Exchange, sent: Container[bytes], content_of: Callable[[
         b"".join([entry.digest for entry in response.messages]),
         _preview(request, content_of) if session.header or session.sequence == 1 else "",
         _unsent(inputs, response.messages, sent, content_of),
-        tuple([_assessment(a) for a in exchange.verdict.assessments]) if exchange.verdict.assessments else (),
+        tuple(exchange.verdict.assessments),
         exchange.refusal.code if exchange.refusal is not None else None,
         # Where the history is known, so are the instructions ahead of it.
         len(request.system) + session.new_from if session.new_from else 0,
@@ -167,22 +166,6 @@ def _first_text(entry: Entry, content: bytes) -> str:
         if text and not text.isspace():
             return text[:PREVIEW_CHARACTERS]
     return ""
-
-
-def _assessment(said: Assessment) -> AssessmentRecord:
-    return AssessmentRecord(
-        said.agent,
-        said.version,
-        said.role,
-        said.direction,
-        said.intent,
-        said.outcome,
-        said.state,
-        said.reason,
-        said.risk,
-        said.confidence,
-        said.took_ms,
-    )
 
 
 def _capture(exchange: Exchange) -> str:

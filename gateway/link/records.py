@@ -2,6 +2,8 @@
 
 import msgspec
 
+from gateway.model.verdict import Assessment
+
 DIGEST_BYTES = 16
 PREVIEW_CHARACTERS = 200
 
@@ -13,20 +15,6 @@ class MessageRecord(msgspec.Struct, array_like=True, frozen=True):
     role: str
     json: bytes
     """In the neutral shape; redacted or empty as the store's content setting says."""
-
-
-class AssessmentRecord(msgspec.Struct, array_like=True, frozen=True):
-    agent: str
-    version: str
-    role: str
-    direction: str
-    intent: str
-    outcome: str
-    state: str
-    reason: str
-    risk: str
-    confidence: float
-    took_ms: float
 
 
 class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -81,7 +69,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
     """The first characters of what opened the session, as the content setting allows; "" on later exchanges."""
     messages: tuple[MessageRecord, ...]
     """Only those that the control plane has not been sent lately."""
-    assessments: tuple[AssessmentRecord, ...]
+    assessments: tuple[Assessment, ...]
     refusal_code: str | None
     new_from: int
     """How many of the inputs stood in the request before; what follows is new."""

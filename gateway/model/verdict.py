@@ -31,7 +31,7 @@ class Finding(NamedTuple):
 
 
 class Assessment(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """What one agent says about one direction of one exchange."""
+    """What one agent says about one direction of one exchange: the same to policy, link, store, console and API."""
 
     agent: str
     version: str
@@ -44,13 +44,14 @@ class Assessment(msgspec.Struct, frozen=True, eq=False, gc=False):
     state: AssessmentState = "evaluated"
     reason: str = ""
     """Which categories and detectors, with counts. Never matched text."""
-    categories: tuple[str, ...] = ()
     risk: Risk = "low"
     confidence: float = 1.0
-    tags: tuple[str, ...] = ()
     message: str = ""
     """What the refused user reads, from the policy file."""
     took_ms: float = 0.0
+    categories: tuple[str, ...] = ()
+    """Those of what was found, as the policy file names them."""
+    tags: tuple[str, ...] = ()
 
 
 class Verdict(msgspec.Struct):

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from gateway.link.records import DIGEST_BYTES
-from gateway.model.verdict import OUTCOMES
+from gateway.model.verdict import OUTCOMES, Assessment
 from gateway.store.cursors import SessionCursor
 from gateway.store.tables import MIGRATIONS, UnusableDatabaseError, check_version
 
@@ -119,23 +119,6 @@ class MessageRow:
 
 
 @dataclass(slots=True, frozen=True)
-class AssessmentRow:
-    exchange_id: str
-    position: int
-    agent: str
-    version: str
-    role: str
-    direction: str
-    intent: str
-    outcome: str
-    state: str
-    reason: str
-    risk: str
-    confidence: float
-    took_ms: float
-
-
-@dataclass(slots=True, frozen=True)
 class Turn:
     """One exchange with its messages."""
 
@@ -143,7 +126,7 @@ class Turn:
     inputs: list[MessageRow | None]
     """In a page from the exchange's `new_from` on; None where the message is not stored any more."""
     outputs: list[MessageRow | None]
-    assessments: list[AssessmentRow]
+    assessments: list[Assessment]
 
 
 @dataclass(slots=True, frozen=True)
@@ -328,10 +311,19 @@ def _messages(connection: sqlite3.Connection, digests: Sequence[bytes]) -> dict[
     return found
 
 
-def _assessments(connection: sqlite3.Connection, exchange_ids: Sequence[str]) -> dict[str, list[AssessmentRow]]:
-    found: dict[str, list[AssessmentRow]] = {}
+def _assessments(connection: sqlite3.Connection, exchange_ids: Sequence[str]) -> dict[str, list[Assessment]]:
+    found: dict[str, list[Assessment]] = {}
     marks = ", ".join("?" * len(exchange_ids))
-    rest = f"assessments WHERE exchange_id IN ({marks}) ORDER BY exchange_id, position"
-    for assessment in _read(connection, AssessmentRow, rest, exchange_ids):
-        found.setdefault(assessment.exchange_id, []).append(assessment)
+    columns = ", ".join(Assessment.__struct_fields__)  # those that are lists stand last
+    for exchange_id, *said, categories, tags in connection.execute(
+        f"SELECT exchange_id, {columns} FROM assessments WHERE exchange_id IN ({marks})"  # noqa: S608 ours
+        " ORDER BY exchange_id, position",
+        exchange_ids,
+    ):
+        fields = [*said, _lines(categories), _lines(tags)]
+        found.setdefault(exchange_id, []).append(Assessment(*fields))
     return found
+
+
+def _lines(joined: str) -> tuple[str, ...]:
+    return tuple(joined.split("\n")) if joined else ()

@@ -6,7 +6,7 @@ from itertools import chain
 from operator import attrgetter
 
 from gateway.link.records import ExchangeRecord, MessageRecord
-from gateway.model.verdict import OUTCOMES
+from gateway.model.verdict import OUTCOMES, Assessment
 from gateway.store.tables import NOBODY_YET
 
 _COLUMNS = tuple(name for name in ExchangeRecord.__struct_fields__ if name not in ("messages", "assessments"))
@@ -19,7 +19,12 @@ INSERT INTO messages (digest, last_seen_day, role, json) VALUES (?, ?, ?, ?)
 ON CONFLICT (digest) DO UPDATE SET last_seen_day = excluded.last_seen_day, json = excluded.json
 WHERE last_seen_day < excluded.last_seen_day OR json <> excluded.json
 """
-_INSERT_ASSESSMENT = f"INSERT OR IGNORE INTO assessments VALUES ({', '.join('?' * 13)})"  # noqa: S608 only marks
+_SAID = tuple(name for name in Assessment.__struct_fields__ if name not in ("categories", "tags"))
+_said = attrgetter(*_SAID)
+_INSERT_ASSESSMENT = (
+    f"INSERT OR IGNORE INTO assessments (exchange_id, position, {', '.join(_SAID)}, categories, tags)"  # noqa: S608 ours
+    f" VALUES ({', '.join('?' * (len(_SAID) + 4))})"
+)
 _NAMES, _NAME_CHARACTERS = 20, 100
 _WORST = " ".join(f"WHEN '{outcome}' THEN {rank}" for rank, outcome in enumerate(OUTCOMES))
 # Each exchange is merged into its session by steps whose order does not matter (sums, extremes, the earliest that
@@ -83,21 +88,7 @@ def _names(old: str, new: str) -> str:
 
 def _assessment_rows(record: ExchangeRecord) -> list[tuple[object, ...]]:
     return [
-        (
-            record.id,
-            position,
-            said.agent,
-            said.version,
-            said.role,
-            said.direction,
-            said.intent,
-            said.outcome,
-            said.state,
-            said.reason,
-            said.risk,
-            said.confidence,
-            said.took_ms,
-        )
+        (record.id, position, *_said(said), "\n".join(said.categories), "\n".join(said.tags))
         for position, said in enumerate(record.assessments)
     ]
 

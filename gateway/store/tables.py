@@ -108,6 +108,9 @@ _SECOND = f"""
 ALTER TABLE sessions ADD COLUMN opened_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN named_by TEXT NOT NULL DEFAULT '';
 UPDATE sessions SET named_by = '{NOBODY_YET}' WHERE user IS NULL;
+ALTER TABLE assessments ADD COLUMN message TEXT NOT NULL DEFAULT '';
+ALTER TABLE assessments ADD COLUMN categories TEXT NOT NULL DEFAULT '';
+ALTER TABLE assessments ADD COLUMN tags TEXT NOT NULL DEFAULT '';
 ALTER TABLE exchanges ADD COLUMN new_from INTEGER NOT NULL DEFAULT 0;
 """  # noqa: S608 our own word
 MIGRATIONS: Sequence[str] = (_FIRST, _SECOND)

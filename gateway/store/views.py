@@ -2,7 +2,8 @@
 
 import msgspec
 
-from gateway.store.queries import AssessmentRow, ExchangeRow, MessageRow, SessionRow, Turn
+from gateway.model.verdict import Assessment
+from gateway.store.queries import ExchangeRow, MessageRow, SessionRow, Turn
 from gateway.store.reading import EVENT_TYPES, moment, status_of
 
 
@@ -33,20 +34,6 @@ class UsageView(msgspec.Struct):
     cache_read_tokens: int | None
     cache_write_tokens: int | None
     reasoning_tokens: int | None
-
-
-class AssessmentView(msgspec.Struct):
-    agent: str
-    version: str
-    role: str
-    direction: str
-    intent: str
-    outcome: str
-    state: str
-    reason: str
-    risk: str
-    confidence: float
-    took_ms: float
 
 
 class SessionPlace(msgspec.Struct):
@@ -92,7 +79,7 @@ class TraceView(msgspec.Struct):
     repeated_messages: int
     """How many earlier messages stood before `messages` in the request and are left out here."""
     messages: list[msgspec.Raw]
-    assessments: list[AssessmentView]
+    assessments: list[Assessment]
 
 
 def session_view(row: SessionRow) -> SessionView:
@@ -167,7 +154,7 @@ def trace_view(turn: Turn, direction: str) -> TraceView:
         otel_trace_id=row.trace_id.hex(),
         repeated_messages=len(row.inputs) - len(turn.inputs) if inlet else 0,
         messages=[_raw(message) for message in (turn.inputs if inlet else turn.outputs)],
-        assessments=[_assessment(said) for said in turn.assessments if said.direction == direction],
+        assessments=[said for said in turn.assessments if said.direction == direction],
     )
 
 
@@ -183,22 +170,6 @@ def _usage(row: ExchangeRow) -> UsageView:
         row.cache_read_tokens,
         row.cache_write_tokens,
         row.reasoning_tokens,
-    )
-
-
-def _assessment(said: AssessmentRow) -> AssessmentView:
-    return AssessmentView(
-        said.agent,
-        said.version,
-        said.role,
-        said.direction,
-        said.intent,
-        said.outcome,
-        said.state,
-        said.reason,
-        said.risk,
-        said.confidence,
-        said.took_ms,
     )
 
 

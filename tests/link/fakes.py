@@ -6,8 +6,10 @@ from hashlib import blake2b
 
 import msgspec
 
-from gateway.link.records import AssessmentRecord, ExchangeRecord, MessageRecord
+from gateway.link.records import ExchangeRecord, MessageRecord
+from gateway.model.verdict import Assessment
 
+PROTECTED = Assessment("protector", "v", "enforcer", "inlet", "allow", "allowed", took_ms=0.1)
 _TEMPLATE = ExchangeRecord(
     id="e1",
     trace_id=b"t" * 16,
@@ -53,9 +55,7 @@ _TEMPLATE = ExchangeRecord(
     output_digests=b"o" * 16,
     preview="hello",
     messages=(MessageRecord(b"i" * 16, "user", b'{"role":"user"}'),),
-    assessments=(
-        AssessmentRecord("protector", "v", "enforcer", "inlet", "allow", "allowed", "evaluated", "", "low", 1.0, 0.1),
-    ),
+    assessments=(PROTECTED,),
     refusal_code=None,
     new_from=0,
 )

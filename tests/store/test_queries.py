@@ -1,11 +1,14 @@
 """What is asked of the store is answered from what was put in, once."""
 
+import msgspec
 import pytest
 
 from gateway.link.records import MessageRecord
+from gateway.model.verdict import Assessment
 from gateway.store.cursors import BadCursorError, SessionCursor, turn_after, turn_word
-from gateway.store.queries import MessageRow, Reader
-from tests.link.fakes import a_message, a_record
+from gateway.store.queries import MessageRow, Reader, SessionRow
+from gateway.store.views import traces_of
+from tests.link.fakes import PROTECTED, a_message, a_record
 from tests.store.conftest import Put
 
 _DIGEST = 16
@@ -95,6 +98,31 @@ def test_turns_come_in_pages(put: Put, reader: Reader) -> None:
     assert [turn.inputs for turn in following.turns] == [[_row(messages[2])], [_row(messages[3])]]
 
 
+def test_assessments_come_out_as_they_were_said_and_in_that_order(put: Put, reader: Reader) -> None:
+    found = Assessment(
+        *("protector", "v2", "enforcer", "response", "redact", "redacted", "evaluated", "card ×1", "high", 0.5),
+        message="No cards, please.",
+        took_ms=0.25,
+        categories=("cards", "\u2028odd"),
+        tags=("pci",),
+    )
+    put([a_record("a", assessments=(PROTECTED, found)), a_record("b", assessments=())])
+    said = {turn.exchange.id: turn.assessments for turn in reader.turns(_session(reader)).turns}
+    assert [msgspec.structs.asdict(each) for each in said["a"]] == [
+        msgspec.structs.asdict(each) for each in (PROTECTED, found)
+    ]
+    assert said["b"] == []
+
+
+def test_an_assessment_is_given_to_programs_by_the_names_of_its_fields(put: Put, reader: Reader) -> None:
+    put([a_record("a")])
+    turn = reader.turn("a")
+    assert turn is not None
+    inlet, response = msgspec.json.decode(msgspec.json.encode(traces_of(turn)))
+    assert inlet["assessments"] == [msgspec.structs.asdict(PROTECTED) | {"categories": [], "tags": []}]
+    assert response["assessments"] == []
+
+
 def test_a_message_that_is_gone_leaves_a_gap(put: Put, reader: Reader) -> None:
     put([a_record("a", input_digests=b"n" * _DIGEST, messages=())])
     turn = reader.turn("a")
@@ -125,6 +153,12 @@ def test_a_tail_reads_on_from_where_it_was(put: Put, reader: Reader) -> None:
 def test_a_cursor_nobody_gave_out_is_refused(word: str) -> None:
     with pytest.raises(BadCursorError, match="`next` of the previous page"):
         SessionCursor.of(word)
+
+
+def _session(reader: Reader) -> SessionRow:
+    session = reader.session("s1")
+    assert session is not None
+    return session
 
 
 def _row(message: MessageRecord) -> MessageRow:
