@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Sequence
-from itertools import chain
 from operator import attrgetter
 
 from gateway.link.records import ExchangeRecord, MessageRecord
@@ -78,19 +77,19 @@ def insert(connection: sqlite3.Connection, records: Sequence[ExchangeRecord], da
     connection.executemany(
         _INSERT_MESSAGE, [(message.digest, day, message.role, message.json) for message in messages.values()]
     )
-    connection.executemany(_INSERT_ASSESSMENT, chain.from_iterable(_assessment_rows(record) for record in records))
+    connection.executemany(
+        _INSERT_ASSESSMENT,
+        [
+            (record.id, position, *_said(said), "\n".join(said.categories), "\n".join(said.tags))
+            for record in records
+            for position, said in enumerate(record.assessments)
+        ],
+    )
 
 
 def _names(old: str, new: str) -> str:
     """Two lists, one a line, as one; of too many the first by alphabet, so that it is the same in every order."""
     return "\n".join(sorted({*old.split("\n"), *new.split("\n")} - {""})[:_NAMES])
-
-
-def _assessment_rows(record: ExchangeRecord) -> list[tuple[object, ...]]:
-    return [
-        (record.id, position, *_said(said), "\n".join(said.categories), "\n".join(said.tags))
-        for position, said in enumerate(record.assessments)
-    ]
 
 
 _PRUNE_ASSESSMENTS = """
