@@ -12,6 +12,7 @@ from gateway import __version__
 from gateway.config.schema import Config
 from gateway.console.app import ConsoleConfig
 from gateway.console.health import HealthCheckConfig
+from gateway.console.serving import openable
 from gateway.contracts import Exporter, Processor, Provider
 from gateway.control import ControlSettings, run_control_plane
 from gateway.exporters.debug import DebugConfig, DebugExporter
@@ -111,7 +112,7 @@ async def run_control(config: Config, socket_fd: int, stop: asyncio.Event, ready
         _extension(config, ConsoleConfig),
         _extension(config, HealthCheckConfig),
         workers=config.service.workers,
-        gateway_url=f"http://{llm_config(config).endpoint}",
+        gateway_url=f"http://{openable(llm_config(config).endpoint)}",
         workers_s=llm_config(config).drain + 2 * _EXPORT_DRAIN_S,
     )
     await run_control_plane(settings, socket_fd, ready, stop)

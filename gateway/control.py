@@ -109,7 +109,7 @@ async def _start_console(
     closing.append(desk.close)
     app = console_app(desk, Auth(token), Pages(settings.gateway_url))
     runner = await _listen(app, config.endpoint, "console")
-    _show(token, config.endpoint, path.parent)
+    _show(token, path.parent)
     return runner
 
 
@@ -120,12 +120,11 @@ async def _listen(app: web.Application, endpoint: str, extension: str) -> web.Ap
         raise ControlPlaneError(str(error)) from error
 
 
-def _show(token: AdminToken, endpoint: str, folder: Path) -> None:
+def _show(token: AdminToken, folder: Path) -> None:
     """Once, at the first start: the token is nowhere else, only its hash is kept."""
     if token.made is not None:
         sys.stderr.write(
-            f"console: http://{endpoint}\n"
-            f"administrator's token (shown only now; its hash is in {folder}): {token.made}\n"
+            f"administrator's token for the console (shown only now; its hash is in {folder}): {token.made}\n"
         )
         sys.stderr.flush()
 

@@ -13,6 +13,7 @@ from gateway.app import listen_address, llm_config
 from gateway.config.schema import Config
 from gateway.console.app import ConsoleConfig
 from gateway.console.health import HealthCheckConfig
+from gateway.console.serving import listens_everywhere, openable
 from gateway.demo.model import BuiltinModel
 from gateway.exporters.store import StoreConfig
 from gateway.supervisor import Child, ControlSocket, Supervisor, bind
@@ -47,16 +48,28 @@ async def run_gateway(
         loop.add_signal_handler(signal.SIGHUP, _log.warning, "SIGHUP: the configuration is not read again; restart")
     try:
         await supervisor.start()
-        out.write(_welcome(config) + "\n")
+        out.write(welcome(config) + "\n")
         out.flush()
         if then is not None:
-            await (await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", *then)).wait()
+            await run_until_stop(then, supervisor)
         await supervisor.wait()
         await supervisor.stop()
         return 0
     finally:
         listening.close()
         control.close()
+
+
+async def run_until_stop(argv: Sequence[str], supervisor: Supervisor) -> None:
+    """One more command, to its end or until somebody asks to stop: it has nothing that were worth waiting for."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", *argv)
+    stopped = asyncio.create_task(supervisor.wait(), name="stop")
+    ended = asyncio.create_task(process.wait(), name="command")
+    await asyncio.wait([stopped, ended], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not ended.done():
+        process.kill()
+    await ended
 
 
 def _has_control_plane(config: Config) -> bool:
@@ -68,17 +81,26 @@ def _has_control_plane(config: Config) -> bool:
     return stores or any(isinstance(config.extensions[name], served) for name in config.service.extensions)
 
 
-def _welcome(config: Config) -> str:
+def welcome(config: Config) -> str:
+    """Where everything is, by addresses that can be opened."""
     llm = llm_config(config)
     lines = [f"spangate is ready (process {os.getpid()}). Point your client's base URL at it:"]
     for name, provider in llm.providers.items():
         suffix = "/v1" if provider.api == "openai" else ""
-        lines.append(f"  http://{llm.endpoint}/{name}{suffix}  →  {provider.base_url}")
+        lines.append(f"  http://{openable(llm.endpoint)}/{name}{suffix}  →  {provider.base_url}")
+    lines += _reach(llm.endpoint)
     active = (config.extensions[name] for name in config.service.extensions)
     console = next((extension for extension in active if isinstance(extension, ConsoleConfig)), None)
     if console is not None:
-        lines.append(f"Console: http://{console.endpoint}/")
+        lines.append(f"Console: http://{openable(console.endpoint)}/")
+        lines += _reach(console.endpoint)
     return "\n".join(lines)
+
+
+def _reach(endpoint: str) -> list[str]:
+    if not listens_everywhere(endpoint):
+        return []
+    return [f"  It listens on all interfaces ({endpoint}): other machines reach it by this one's name or address."]
 
 
 async def run_demo(config_of: Callable[[list[str]], Config], out: TextIO) -> int:
@@ -86,7 +108,8 @@ async def run_demo(config_of: Callable[[list[str]], Config], out: TextIO) -> int
     async with BuiltinModel() as model:
         overrides = [
             f"receivers.llm.providers={{openai: {{base_url: {model.url}}}, anthropic: {{base_url: {model.url}}}}}",
-            "extensions.storage.url=sqlite:///./data/demo.db",
+            # A folder of its own: the token of the console that `spangate run` shows lies beside its database.
+            "extensions.storage.url=sqlite:///./data/demo/spangate.db",
         ]
         config = config_of(overrides)
         argv = [part for override in overrides for part in ("--set", override)]

@@ -1,6 +1,7 @@
 """Listening for the console and for health: an occupied port is said in one line, with the remedy."""
 
 import errno
+from ipaddress import ip_address
 
 from aiohttp import web
 
@@ -9,6 +10,21 @@ from gateway.units import host_port
 
 class EndpointError(Exception):
     """Which endpoint cannot be had, and what to do."""
+
+
+def openable(endpoint: str) -> str:
+    """`endpoint` as somebody on this machine can open it: an address that means all interfaces is none to go to."""
+    if not listens_everywhere(endpoint):
+        return endpoint
+    host, port = host_port(endpoint)
+    return f"[::1]:{port}" if ":" in host else f"127.0.0.1:{port}"
+
+
+def listens_everywhere(endpoint: str) -> bool:
+    try:
+        return ip_address(host_port(endpoint)[0]).is_unspecified
+    except ValueError:  # a name
+        return False
 
 
 async def serve(app: web.Application, endpoint: str, setting: str) -> web.AppRunner:

@@ -120,6 +120,7 @@ async def test_the_token_is_shown_at_the_first_start_only(
         pass
     said = capsys.readouterr().err
     assert "administrator's token" in said
+    assert "http://" not in said, "where the console is, `spangate run` says"
     async with _running(own, listening):
         pass
     assert capsys.readouterr().err == ""
