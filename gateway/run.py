@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TextIO
 
 import structlog
+import yaml
 
 from gateway.app import listen_address, llm_config
 from gateway.config.schema import Config
@@ -20,6 +23,8 @@ from gateway.supervisor import Child, ControlSocket, Supervisor, bind
 
 _log = structlog.get_logger("gateway.run")
 _STOP_MARGIN_S = 10.0
+_OTLP_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_REFERENCE = re.compile(r"\$\{(env:)?OTEL_EXPORTER_OTLP_(TRACES_)?ENDPOINT(:-[^{}]*)?\}")
 
 
 async def run_gateway(
@@ -31,6 +36,8 @@ async def run_gateway(
     `then`: arguments of one more command, run once everything is ready.
     """
     loop = asyncio.get_running_loop()
+    if (unheeded := unheeded_endpoint(config_argv, os.environ)) is not None:
+        _log.warning(unheeded)
     llm = llm_config(config)
     listening = bind(listen_address(config), "receivers::llm::endpoint")
     control = ControlSocket()
@@ -58,6 +65,31 @@ async def run_gateway(
     finally:
         listening.close()
         control.close()
+
+
+def unheeded_endpoint(config_argv: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """What to add where the environment names an OTLP endpoint and the configuration files do not refer to it.
+
+    Without files it is heeded: the embedded default exports there. Names variables, never their values.
+    """
+    files = _values_of("--config", config_argv)
+    given = [name for name in _OTLP_ENDPOINTS if environment.get(name)]
+    if not (files and given) or environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return None
+    # Read as YAML, so that a comment that speaks of it is no reference.
+    written = [repr(yaml.safe_load(Path(file).read_text(encoding="utf-8"))) for file in files]
+    if any(_REFERENCE.search(text) for text in [*written, *_values_of("--set", config_argv)]):
+        return None
+    key = "endpoint" if given[0] == "OTEL_EXPORTER_OTLP_ENDPOINT" else "traces_endpoint"
+    return (
+        f"{given[0]} is set, but the configuration does not refer to it, so no span goes there; add "
+        f"`otlp_http: {{{key}: ${{env:{given[0]}}}}}` to exporters, and otlp_http to "
+        "service::pipelines::traces::exporters; or unset it"
+    )
+
+
+def _values_of(option: str, argv: Sequence[str]) -> list[str]:
+    return [value for name, value in zip(argv[::2], argv[1::2], strict=True) if name == option]
 
 
 async def run_until_stop(argv: Sequence[str], supervisor: Supervisor) -> None:

@@ -1,13 +1,20 @@
 """What `spangate run` and `spangate demo` say at the start, and that they stop when they are told to."""
 
 import asyncio
+import json
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 from gateway.config.defaults import embedded
 from gateway.config.load import load
 from gateway.config.schema import Config
 from gateway.registry import REGISTRY
-from gateway.run import run_until_stop, welcome
+from gateway.run import run_until_stop, unheeded_endpoint, welcome
 from gateway.supervisor import Supervisor
 
 
@@ -55,3 +62,78 @@ async def test_a_command_that_ends_by_itself_leaves_the_gateway_running() -> Non
     supervisor.request_stop()
     await running
     await supervisor.stop()
+
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+TRACES = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+ELSEWHERE = "exporters: {otlp_http: {endpoint: http://elsewhere:4318}}"
+
+
+@pytest.mark.parametrize("name", [ENDPOINT, TRACES])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "exporters: {store: {}}",
+        ELSEWHERE,
+        "# endpoint: ${env:OTEL_EXPORTER_OTLP_ENDPOINT}\nexporters: {store: {}}",
+        "exporters: {otlp_http: {headers: {x: '${env:OTEL_EXPORTER_OTLP_ENDPOINT_X}'}}}",
+        "",
+    ],
+)
+def test_an_endpoint_of_the_environment_that_the_file_ignores_is_said(tmp_path: Path, name: str, written: str) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(written)
+    said = unheeded_endpoint(["--config", str(file)], {name: "http://secret-collector:4318"})
+    assert said is not None
+    assert f"endpoint: ${{env:{name}}}" in said
+    assert "service::pipelines::traces::exporters" in said
+    assert "secret-collector" not in said
+
+
+@pytest.mark.parametrize(
+    ("written", "overrides", "environment"),
+    [
+        ("exporters: {otlp_http: {endpoint: '${env:OTEL_EXPORTER_OTLP_ENDPOINT}'}}", [], {ENDPOINT: "http://c"}),
+        ("exporters: {otlp_http: {endpoint: '${OTEL_EXPORTER_OTLP_ENDPOINT}'}}", [], {ENDPOINT: "http://c"}),
+        ("exporters: {otlp_http: {endpoint: '${OTEL_EXPORTER_OTLP_ENDPOINT:-http://d}'}}", [], {ENDPOINT: "http://c"}),
+        ("exporters: {x: {traces_endpoint: '${env:OTEL_EXPORTER_OTLP_TRACES_ENDPOINT}'}}", [], {TRACES: "http://c"}),
+        (
+            ELSEWHERE,
+            ["--set", "exporters.otlp_http.endpoint=${env:OTEL_EXPORTER_OTLP_ENDPOINT}"],
+            {ENDPOINT: "http://c"},
+        ),
+        (ELSEWHERE, [], {}),
+        (ELSEWHERE, [], {ENDPOINT: ""}),
+        (ELSEWHERE, [], {ENDPOINT: "http://c", "OTEL_SDK_DISABLED": "true"}),
+    ],
+)
+def test_an_endpoint_that_is_heeded_or_not_set_is_not_spoken_of(
+    tmp_path: Path, written: str, overrides: list[str], environment: dict[str, str]
+) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(written)
+    assert unheeded_endpoint(["--config", str(file), *overrides], environment) is None
+
+
+def test_the_embedded_default_heeds_the_environment() -> None:
+    assert unheeded_endpoint(["--set", "exporters.otlp_http.timeout=3s"], {ENDPOINT: "http://c"}) is None
+
+
+def test_the_warning_is_one_log_line_of_the_start(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        file = tmp_path / "gateway.yaml"
+        file.write_text(embedded({}, tmp_path).text.replace("127.0.0.1:4000", f"127.0.0.1:{port}"))
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", "run", "--config", str(file)],
+            env=os.environ | {ENDPOINT: "http://secret-collector:4318"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert "cannot listen" in done.stderr, "the port is taken: it gets no further than the start"
+    (warning,) = [line for line in done.stderr.splitlines() if ENDPOINT in line]
+    assert json.loads(warning)["level"] == "warning"
+    assert "secret-collector" not in done.stderr
