@@ -16,7 +16,8 @@ class TooManyAttemptsError(Exception):
 
     def __init__(self, wait_s: int) -> None:
         super().__init__(
-            f"too many wrong tokens came from your address; wait {wait_s} seconds and try again, or use another address"
+            "too many wrong tokens came from your address; "
+            f"wait {wait_s} seconds, then try again, or use another address"
         )
         self.wait_s = wait_s
 

@@ -27,13 +27,16 @@ class _Problem(NamedTuple):
 async def explained(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except (BadCursorError, BadInputError, BadQueryError) as error:
+    except BadCursorError as error:
+        text = str(error) if _is_api(request) else "no page of the console leads here; begin with the newest"
+        problem = _Problem(400, "bad_request", "There is no such page", text)
+    except (BadInputError, BadQueryError) as error:
         problem = _Problem(400, "bad_request", "This request cannot be read", str(error))
     except NotFoundError as error:
         problem = _Problem(404, "not_found", "Not found", str(error))
     except TooManyAttemptsError as error:
         waiting = {"Retry-After": str(error.wait_s)}
-        problem = _Problem(429, "too_many_attempts", "Too many wrong tokens", str(error), waiting)
+        problem = _Problem(429, "too_many_attempts", "Wait before you try again", str(error), waiting)
     except sqlite3.Error:
         text = "the store cannot be read at the moment; try again"
         problem = _Problem(503, "store_unavailable", "The store cannot be read", text)
@@ -60,10 +63,14 @@ def _http_problem(request: web.Request, error: web.HTTPException) -> _Problem:
 
 
 def _told(request: web.Request, problem: _Problem) -> web.Response:
-    if request.path.startswith("/api/"):
+    if _is_api(request):
         response = failed(problem.status, problem.code, problem.text)
     else:
         sentence = problem.text[:1].upper() + problem.text[1:] + ("" if problem.text.endswith("?") else ".")
         response = request.app[PAGES].problem(request, problem.status, problem.title, sentence)
     response.headers.update(problem.headers or {})
     return response
+
+
+def _is_api(request: web.Request) -> bool:
+    return request.path.startswith("/api/")

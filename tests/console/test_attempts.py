@@ -101,7 +101,7 @@ async def test_the_login_says_429_and_when_to_come_back(stranger: Client) -> Non
     assert answer.status == 429
     assert 0 < int(answer.headers["Retry-After"]) <= WINDOW_S
     assert "Set-Cookie" not in answer.headers
-    assert "try again, or use another address" in await answer.text()
+    assert "seconds, then try again" in await answer.text()
 
 
 async def test_the_api_counts_too(stranger: Client) -> None:

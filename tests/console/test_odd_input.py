@@ -219,11 +219,21 @@ async def test_a_method_that_a_path_does_not_take_is_told_which_it_takes(script:
     assert "GET" in (await answer.json())["error"]["message"]
 
 
-async def test_what_goes_wrong_is_shown_as_a_page(script: Client) -> None:
-    for path, status in (("/nowhere", 404), ("/?before=zzz", 400), ("/sessions/none", 404)):
-        answer = await script.get(path)
-        assert (answer.status, answer.content_type) == (status, "text/html")
-        assert "All sessions" in await answer.text()
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/nowhere", 404, "There is no such page"),
+        ("/?before=zzz", 400, "begin with the newest"),
+        ("/sessions/none", 404, "There is no such session"),
+    ],
+)
+async def test_what_goes_wrong_is_shown_as_a_page(stranger: Client, path: str, status: int, says: str) -> None:
+    await stranger.post("/login", data={"token": TOKEN})
+    answer = await stranger.get(path)
+    assert (answer.status, answer.content_type) == (status, "text/html")
+    text = await answer.text()
+    assert says in text
+    assert '<a href="/">All sessions</a>' in text
 
 
 async def _cookie(client: Client) -> bytes:

@@ -23,6 +23,13 @@ async def test_sessions_are_listed_with_a_way_to_older_ones(script: Client, put:
     assert "question 0" in await (await script.get(f"/?before={older}")).text()
 
 
+async def test_behind_the_oldest_session_stands_a_sentence_and_no_empty_table(script: Client, put: Put) -> None:
+    put(a_record())
+    text = await (await script.get("/?before=MC4w")).text()
+    assert "Nothing older is stored" in text
+    assert "<table" not in text
+
+
 async def test_a_session_shows_what_each_turn_added_and_how_it_went(script: Client, put: Put) -> None:
     one, yes, two = a_message("first question"), a_message("the answer", "assistant"), a_message("second question")
     said_again = a_message("the answer, as the client repeats it", "assistant")
