@@ -1,6 +1,7 @@
 """`spangate run` and `spangate demo`: binds the sockets, starts the processes, says where everything is."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -54,17 +55,32 @@ async def run_gateway(
     if hasattr(signal, "SIGHUP"):  # there is no reloading yet; a closed terminal must not cut exchanges off either
         loop.add_signal_handler(signal.SIGHUP, _log.warning, "SIGHUP: the configuration is not read again; restart")
     try:
-        await supervisor.start()
-        out.write(welcome(config) + "\n")
-        out.flush()
-        if then is not None:
-            await run_until_stop(then, supervisor)
+        if await started(supervisor):
+            out.write(welcome(config) + "\n")
+            out.flush()
+            if then is not None:
+                await run_until_stop(then, supervisor)
         await supervisor.wait()
         await supervisor.stop()
         return 0
     finally:
         listening.close()
         control.close()
+
+
+async def started(supervisor: Supervisor) -> bool:
+    """True once every process is ready, False as soon as somebody asks to stop. Raises StartError."""
+    starting = asyncio.create_task(supervisor.start(), name="start")
+    stopped = asyncio.create_task(supervisor.wait(), name="stop")
+    try:
+        await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        starting.cancel()  # nothing where it has ended
+    with contextlib.suppress(asyncio.CancelledError):
+        await starting
+        return True
+    return False
 
 
 def unheeded_endpoint(config_argv: Sequence[str], environment: Mapping[str, str]) -> str | None:

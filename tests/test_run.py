@@ -1,6 +1,7 @@
 """What `spangate run` and `spangate demo` say at the start, and that they stop when they are told to."""
 
 import asyncio
+import io
 import json
 import os
 import socket
@@ -10,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app import storage_path
 from gateway.config.defaults import embedded
 from gateway.config.load import load
 from gateway.config.schema import Config
 from gateway.registry import REGISTRY
-from gateway.run import run_until_stop, unheeded_endpoint, welcome
-from gateway.supervisor import Supervisor
+from gateway.run import run_demo, run_until_stop, started, unheeded_endpoint, welcome
+from gateway.supervisor import StartError, Supervisor
 
 
 def _config(*overrides: str) -> Config:
@@ -35,6 +37,34 @@ def test_the_welcome_of_a_local_gateway_speaks_of_no_other_machines() -> None:
     said = welcome(_config())
     assert "all interfaces" not in said
     assert said.count("http://127.0.0.1:4001") == 1
+
+
+class SlowSupervisor(Supervisor):
+    async def start(self) -> None:
+        await asyncio.Event().wait()
+
+
+class FailingSupervisor(Supervisor):
+    async def start(self) -> None:
+        raise StartError("The worker did not start")
+
+
+async def test_a_stop_does_not_wait_for_a_start() -> None:
+    supervisor = SlowSupervisor([])
+    starting = asyncio.create_task(started(supervisor))
+    await asyncio.sleep(0)
+    supervisor.request_stop()
+    assert not await starting
+    await supervisor.stop()
+
+
+async def test_a_start_is_told_as_it_went() -> None:
+    supervisor, failing = Supervisor([]), FailingSupervisor([])
+    assert await started(supervisor)
+    with pytest.raises(StartError, match="did not start"):
+        await started(failing)
+    await supervisor.stop()
+    await failing.stop()
 
 
 async def test_a_stop_does_not_wait_for_conversations_that_get_no_answer() -> None:
@@ -62,6 +92,18 @@ async def test_a_command_that_ends_by_itself_leaves_the_gateway_running() -> Non
     supervisor.request_stop()
     await running
     await supervisor.stop()
+
+
+async def test_the_demo_keeps_its_data_and_its_token_in_a_folder_of_its_own() -> None:
+    folders: list[Path] = []
+
+    def config_of(overrides: list[str]) -> Config:
+        folders.append(Path(storage_path(_config(*overrides))).parent)
+        raise StartError("that is enough to see")
+
+    with pytest.raises(StartError, match="enough"):
+        await run_demo(config_of, io.StringIO())
+    assert folders != [Path(storage_path(_config())).parent]
 
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
