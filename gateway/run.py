@@ -50,12 +50,18 @@ async def run_gateway(
     worker = ["worker", "--listen-fd", str(fds[0]), "--control", control.path, *config_argv]
     children.append(Child("worker", worker, fds, stop_s=llm.drain + _STOP_MARGIN_S))
     supervisor = Supervisor(children)
+    asked = asyncio.Event()
+
+    def stop() -> None:
+        asked.set()
+        supervisor.request_stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, supervisor.request_stop)
+        loop.add_signal_handler(number, stop)
     if hasattr(signal, "SIGHUP"):  # there is no reloading yet; a closed terminal must not cut exchanges off either
         loop.add_signal_handler(signal.SIGHUP, _log.warning, "SIGHUP: the configuration is not read again; restart")
     try:
-        if await started(supervisor):
+        if await started(supervisor, asked):
             out.write(welcome(config) + "\n")
             out.flush()
             if then is not None:
@@ -68,10 +74,13 @@ async def run_gateway(
         control.close()
 
 
-async def started(supervisor: Supervisor) -> bool:
-    """True once every process is ready, False as soon as somebody asks to stop. Raises StartError."""
+async def started(supervisor: Supervisor, asked: asyncio.Event) -> bool:
+    """True once every process is ready, False as soon as somebody has `asked` to stop. Raises StartError.
+
+    The supervisor's own event will not do: it stops itself, too, where a process does not get ready.
+    """
     starting = asyncio.create_task(supervisor.start(), name="start")
-    stopped = asyncio.create_task(supervisor.wait(), name="stop")
+    stopped = asyncio.create_task(asked.wait(), name="stop")
     try:
         await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
     finally:

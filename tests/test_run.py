@@ -46,23 +46,25 @@ class SlowSupervisor(Supervisor):
 
 class FailingSupervisor(Supervisor):
     async def start(self) -> None:
+        self.request_stop()  # as the real one does
+        await asyncio.sleep(0)
         raise StartError("The worker did not start")
 
 
 async def test_a_stop_does_not_wait_for_a_start() -> None:
-    supervisor = SlowSupervisor([])
-    starting = asyncio.create_task(started(supervisor))
+    supervisor, asked = SlowSupervisor([]), asyncio.Event()
+    starting = asyncio.create_task(started(supervisor, asked))
     await asyncio.sleep(0)
-    supervisor.request_stop()
+    asked.set()
     assert not await starting
     await supervisor.stop()
 
 
 async def test_a_start_is_told_as_it_went() -> None:
     supervisor, failing = Supervisor([]), FailingSupervisor([])
-    assert await started(supervisor)
+    assert await started(supervisor, asyncio.Event())
     with pytest.raises(StartError, match="did not start"):
-        await started(failing)
+        await started(failing, asyncio.Event())
     await supervisor.stop()
     await failing.stop()
 
