@@ -18,6 +18,7 @@ from gateway.policy.detectors.secrets import SECRETS
 from gateway.policy.detectors.shape import Place, Shape, Watch
 from gateway.policy.judging import NOTHING, Gap, Look, Panel, Seat, seat_of
 from gateway.policy.load import Agent
+from gateway.policy.plain import Reading, pieces, readings_of, simple
 from gateway.policy.schema import DIRECTIONS
 
 Part = Literal["all", "inline", "tail"]
@@ -40,8 +41,8 @@ _NOTES_LIMIT = 8
 
 Counts = tuple[tuple[int, int, bool], ...]
 """(shape, how often, whether there were more candidates than were looked at)."""
-_Noticed = tuple[str, list[int]]
-"""A variant of a text, and the shapes that may be in it."""
+_Noticed = tuple[Reading, list[int]]
+"""One way to read a text, and the shapes that may be in it."""
 
 
 class Found(NamedTuple):
@@ -132,9 +133,28 @@ class PolicySet:
             for index, *_ in self._counts(entry)
             for watch in watches
             if watch.shape == shapes[index]
-            for number, text in enumerate(entry.texts)
-            for place in self._scanner.places(index, text).places
+            for number, place in self._spots(index, entry.texts)
         ]
+
+    def _spots(self, index: int, texts: Sequence[str]) -> list[tuple[int, Place]]:
+        """Where a shape is in these texts, by text; one that goes over several has a place in each."""
+        spots: set[tuple[int, Place]] = set()
+        for number, text in enumerate(texts):
+            spots.update((number, place) for place in self._written(index, text))
+        if len(texts) > 1:
+            for place in self._written(index, "".join(texts)):
+                parts = [*pieces(texts, place)]
+                # Within one text it was found there, or its neighbours make it none.
+                spots.update(parts if len(parts) > 1 else ())
+        return sorted(spots)
+
+    def _written(self, index: int, text: str) -> list[Place]:
+        places = [
+            place
+            for reading in readings_of(text)
+            for place in reading.written_at(self._scanner.places(index, reading.text).places)
+        ]
+        return sorted(set(places))
 
     def sensitive(self, entry: Entry) -> bool:
         """Whether the entry's texts hold a secret, card, IBAN or e-mail address: a look-up, if it was assessed.
@@ -151,10 +171,11 @@ class PolicySet:
         """
         found = []
         effort = Effort()
-        for variant in _variants(text):
-            for index in self._scanner.noticed(variant):
+        for reading in readings_of(text):
+            for index in self._scanner.noticed(reading.text):
                 if (watch := self._sensitive.get(index)) is not None:
-                    places, more = self._scanner.places(index, variant, effort)
+                    places, more = self._scanner.places(index, reading.text, effort)
+                    places = reading.written_at(places)
                     if more:
                         places = [(0, len(text)), *places]
                     found += [Found(watch.category, watch.shape.name, place, more) for place in places]
@@ -194,9 +215,11 @@ class PolicySet:
     def _scanned(self, entry: Entry, failed: set[int]) -> Counts:
         """Look through a message and remember it, unless a detector failed: that is tried again next time."""
         broken: set[int] = set()
-        noticed = [self._noticed(text, broken) for text in entry.texts]
+        texts = entry.texts
+        noticed = [self._noticed(text, broken) for text in texts]
+        joined = self._noticed("".join(texts), broken) if len(texts) > 1 else []
         # Nearly every message ends here: the rest of the search is not even prepared.
-        counts = self._counted(noticed, broken) if any(noticed) else ()
+        counts = self._counted(noticed, joined, broken) if joined or any(noticed) else ()
         if broken:
             failed |= broken
             self.counters["detector_failures"] += len(broken)
@@ -207,33 +230,44 @@ class PolicySet:
         return counts
 
     def _noticed(self, text: str, broken: set[int]) -> list[_Noticed]:
-        """What may be in the text, for each of its variants; empty where nothing may."""
+        """What may be in the text, for each way to read it; empty where nothing may."""
         try:
-            if "\\" not in text:
+            if simple(text):
                 shapes = self._scanner.noticed(text)
-                return [(text, shapes)] if shapes else []
-            return [(variant, self._scanner.noticed(variant)) for variant in _variants(text)]
+                return [(Reading(text), shapes)] if shapes else []
+            return [
+                (reading, shapes) for reading in readings_of(text) if (shapes := self._scanner.noticed(reading.text))
+            ]
         except Exception:  # Hyperscan failing, for whatever reason, is every agent's failure: counted, and judged
             broken.update(range(len(self._scanner.shapes)))
             return []
 
-    def _counted(self, texts: Sequence[list[_Noticed]], broken: set[int]) -> Counts:
-        """What a message's texts hold together: of each text the most that any of its variants does."""
+    def _counted(self, texts: Sequence[list[_Noticed]], joined: list[_Noticed], broken: set[int]) -> Counts:
+        """What a message's texts hold, one by one or joined, whichever is more."""
         effort = Effort()
-        totals: dict[int, int] = {}
         cut: set[int] = set()
-        for variants in texts:
-            here: dict[int, int] = {}
-            for variant, shapes in variants:
-                for shape in shapes:
-                    places, more = self._places(shape, variant, broken, effort)
-                    if more:
-                        cut.add(shape)
-                    if places or more:
-                        here[shape] = max(here.get(shape, 0), len(places))
-            for shape, count in here.items():
-                totals[shape] = totals.get(shape, 0) + count
-        return tuple([(shape, count, shape in cut) for shape, count in totals.items()])
+        apart: Counter[int] = Counter()
+        for readings in texts:
+            apart.update(self._most(readings, broken, effort, cut))
+        together = self._most(joined, broken, Effort(), cut)
+        return tuple(
+            [
+                (shape, max(apart.get(shape, 0), together.get(shape, 0)), shape in cut)
+                for shape in dict.fromkeys((*apart, *together))
+            ]
+        )
+
+    def _most(self, readings: Sequence[_Noticed], broken: set[int], effort: Effort, cut: set[int]) -> dict[int, int]:
+        """How often each shape is in a text, in the reading that has it most often."""
+        most: dict[int, int] = {}
+        for reading, shapes in readings:
+            for shape in shapes:
+                places, more = self._places(shape, reading.text, broken, effort)
+                if more:
+                    cut.add(shape)
+                if places or more:
+                    most[shape] = max(most.get(shape, 0), len(places))
+        return most
 
     def _places(self, shape: int, text: str, broken: set[int], effort: Effort) -> Places:
         try:
@@ -257,17 +291,6 @@ def _version(agents: Sequence[Agent], shapes: Mapping[Shape, int]) -> str:
     parts = [f"{agent.name}={agent.version}" for agent in agents]
     parts += [f"{shape.name}={shape.expression}" for shape in shapes]
     return sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:12]
-
-
-def _variants(text: str) -> tuple[str, ...]:
-    """The text, and where it has escapes (JSON, source code) also without: in `\\nsk-…` the key has no beginning.
-
-    Replaced by as many characters, so that places stay right. Both are looked through, so that nothing hides in one.
-    """
-    plain = text
-    for escape, same_length in ((r"\n", " \n"), (r"\t", " \t"), (r"\r", " \r"), (r"\"", ' "'), (r"\/", " /")):
-        plain = plain.replace(escape, same_length)
-    return (text, plain) if plain != text else (text,)
 
 
 def _belongs(seat: Seat, part: Part) -> bool:

@@ -3,6 +3,7 @@
 Changes a copy, never traffic. Where it cannot be sure, it takes out more.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -21,6 +22,7 @@ from gateway.model.message import (
     Uri,
 )
 from gateway.policy.engine import Found, PolicySet
+from gateway.policy.plain import pieces
 
 _KEY = "redacted"
 _to_json = msgspec.json.Encoder().encode
@@ -66,21 +68,39 @@ def _redacted(entry: Entry, detector: Detector) -> bytes:
     if not detector.sensitive(entry) and not any(mark in entry.json for mark in _UNLISTED):
         return entry.json
     message = _message_of(entry.json)
-    parts = tuple(_clean_part(part, detector) for part in message.parts)
+    across = _across(message.parts, detector)
+    parts = tuple(_clean_part(part, detector, across.get(number, [])) for number, part in enumerate(message.parts))
     return _to_json(msgspec.structs.replace(message, parts=parts))
 
 
-def _clean_part(part: Part, detector: Detector) -> Part:
+def _across(parts: Sequence[Part], detector: Detector) -> dict[int, list[Found]]:
+    """What goes over several parts, by part: a key cut in two is still a key."""
+    texts = [_text_of(part) for part in parts]
+    across: dict[int, list[Found]] = {}
+    if len(texts) > 1:
+        for found in detector.sensitive_in("".join(texts)):
+            spots = [*pieces(texts, found.place)]
+            for number, place in spots if len(spots) > 1 else ():
+                across.setdefault(number, []).append(found._replace(place=place))
+    return across
+
+
+def _text_of(part: Part) -> str:
+    value = getattr(part, _FIELDS.get(type(part), ""), None)
+    return value if isinstance(value, str) else ""
+
+
+def _clean_part(part: Part, detector: Detector, across: list[Found]) -> Part:
     field = _FIELDS.get(type(part))
     if field is None:
         return part
     value = getattr(part, field)
-    clean = _clean_text(value, detector) if isinstance(value, str) else _clean_value(value, detector)
+    clean = _clean_text(value, detector, across) if isinstance(value, str) else _clean_value(value, detector)
     return part if clean is value else msgspec.structs.replace(part, **{field: clean})
 
 
-def _clean_text(text: str, detector: Detector) -> str:
-    found = detector.sensitive_in(text)
+def _clean_text(text: str, detector: Detector, across: list[Found]) -> str:
+    found = sorted([*detector.sensitive_in(text), *across], key=lambda each: each.place)
     if not found:
         return text
     if any(each.more for each in found):

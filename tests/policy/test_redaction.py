@@ -50,6 +50,21 @@ def test_findings_become_their_category(policies: PolicySet, part: Part, clean: 
     assert redacted(entry_of(Message("user", (part,))), policies) == entry_of(Message("user", (clean,))).json
 
 
+@pytest.mark.parametrize(
+    ("parts", "clean"),
+    [
+        ((Text(f"key {KEY[:20]}"), Text(f"{KEY[20:]} end")), (Text("key [credentials]"), Text("[credentials] end"))),
+        ((Text(KEY[:9]), Reasoning(KEY[9:])), (Text("[credentials]"), Reasoning("[credentials]"))),
+        ((Text(f"\u2026 {KEY[:20]}\u200b{KEY[20:]}!"),), (Text("\u2026 [credentials]!"),)),
+        ((Text("a@b.org"), Text("and no more")), (Text("[personal]"), Text("[personal] no more"))),
+    ],
+)
+def test_disguised_findings_become_their_category(
+    policies: PolicySet, parts: tuple[Part, ...], clean: tuple[Part, ...]
+) -> None:
+    assert redacted(entry_of(Message("user", parts)), policies) == entry_of(Message("user", clean)).json
+
+
 def test_one_scan_serves_policy_and_store(policies: PolicySet, said: Say) -> None:
     entry = said("nothing here")
     policies.assess("inlet", [entry])

@@ -1,0 +1,115 @@
+"""The ways a text can be read, each with its way back to the text as it was written. Looks for nothing itself.
+
+A model reads a word in full-width letters, with zero-width characters in it or over two parts as that word, and so do
+detectors.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+from unicodedata import category, normalize
+
+from gateway.policy.detectors.shape import Place
+
+_SAME_LENGTH = ((r"\n", " \n"), (r"\t", " \t"), (r"\r", " \r"), (r"\"", ' "'), (r"\/", " /"))
+_ALSO_IGNORABLE = frozenset(
+    map(
+        chr,
+        (
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2065, 0x3164, 0xFFA0),
+            *range(0x180B, 0x1810),
+            *range(0xFE00, 0xFE10),
+            *range(0xFFF0, 0xFFF9),
+            *range(0xE0100, 0xE01F0),
+        ),
+    )
+)
+"""Unicode's Default_Ignorable_Code_Point outside category Cf: fillers and variation selectors."""
+
+
+class Reading(NamedTuple):
+    """One way to read a text."""
+
+    text: str
+    written: str | None = None
+    """What was written, where places in `text` are not places in that."""
+
+    def written_at(self, places: Iterable[Place]) -> list[Place]:
+        """Where these places are in what was written; whole characters of it."""
+        if self.written is None:
+            return [*places]
+        origins = _origins(self.written)
+        if len(origins) != len(self.text):
+            return [(0, len(self.written)) for _ in places]  # rather all of it than the wrong part
+        return [(origins[start][0], origins[end - 1][1]) for start, end in places if end > start]
+
+
+def simple(text: str) -> bool:
+    """Whether there is only one way to read it, as with nearly every text."""
+    return "\\" not in text and text.isascii()
+
+
+def readings_of(text: str) -> tuple[Reading, ...]:
+    """As it is written, without escapes, and both in plain characters. All are looked at: nothing hides in one."""
+    readings = [Reading(text)]
+    if not text.isascii() and (plain := plain_text(text)) != text:
+        readings.append(Reading(plain, text))
+    if "\\" in text:
+        readings += [Reading(_unescaped(text), written) for text, written in readings]
+    return tuple(dict.fromkeys(readings))
+
+
+def plain_text(text: str) -> str:
+    """In compatibility characters (Unicode's NFKC), without those that nobody sees."""
+    unseen = {ord(character): None for character in set(text) if _ignorable(character)}
+    return normalize("NFKC", text.translate(unseen) if unseen else text)
+
+
+def pieces(texts: Sequence[str], place: Place) -> Iterator[tuple[int, Place]]:
+    """A place in the joined texts as (number, place) in each text that it covers some of."""
+    start, end = place
+    starts = [0, *accumulate(map(len, texts))]
+    number = bisect_right(starts, start) - 1
+    while number < len(texts) and starts[number] < end:
+        if texts[number]:
+            at = starts[number]
+            yield number, (max(start - at, 0), min(end - at, len(texts[number])))
+        number += 1
+
+
+def _unescaped(text: str) -> str:
+    """Without the escapes of JSON and source code: in `\\nsk-…` the key has no beginning.
+
+    Replaced by as many characters, so that places stay right.
+    """
+    for escape, same_length in _SAME_LENGTH:
+        text = text.replace(escape, same_length)
+    return text
+
+
+def _ignorable(character: str) -> bool:
+    return not character.isascii() and (category(character) == "Cf" or character in _ALSO_IGNORABLE)
+
+
+def _origins(text: str) -> list[Place]:
+    """For each character of the plain text the place in this one that it was made of."""
+    begins = {character: _begins(character) for character in set(text)}
+    cuts = [0, *(at for at, character in enumerate(text) if at and begins[character]), len(text)]
+    lengths: dict[str, int] = {}
+    origins: list[Place] = []
+    for place in pairwise(cuts):
+        cluster = text[place[0] : place[1]]
+        length = lengths.get(cluster)
+        if length is None:
+            length = lengths[cluster] = len(plain_text(cluster))
+        origins += [place] * length
+    return origins
+
+
+def _begins(character: str) -> bool:
+    """Whether normalising joins it to nothing before it, as it does marks and a Hangul syllable's later letters."""
+    if character.isascii():
+        return True
+    first = normalize("NFKC", character)[0]
+    return not (_ignorable(character) or category(first)[0] == "M" or "\u1160" <= first <= "\u11ff")

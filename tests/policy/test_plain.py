@@ -1,0 +1,92 @@
+"""Readings of a text: what they say, and that their places lead back to what was written."""
+
+import sys
+from unicodedata import normalize
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.policy.plain import _origins, pieces, plain_text, readings_of, simple
+
+WIDE = "\uff50\uff41\uff53\uff53"
+
+
+def found(text: str, word: str) -> set[str]:
+    """What stands in the text where a reading of it has this word."""
+    seen = set()
+    for reading in readings_of(text):
+        at = reading.text.find(word)
+        if at >= 0:
+            [(start, end)] = reading.written_at([(at, at + len(word))])
+            seen.add(text[start:end])
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "written"),
+    [
+        ("a pass b", "pass", "pass"),
+        (f"a {WIDE} b", "pass", WIDE),
+        ("a p\u200ba\u00ads\u2060s b", "pass", "p\u200ba\u00ads\u2060s"),
+        ("p\ufe0fa\u034fss", "pass", "p\ufe0fa\u034fss"),
+        ("\ud83d\udd11 \U0001d429\U0001d41a\U0001d42c\U0001d42c", "pass", "\U0001d429\U0001d41a\U0001d42c\U0001d42c"),
+        ("o\ufb03ce", "office", "o\ufb03ce"),
+        ("o\ufb03ce", "fi", "\ufb03"),
+        ("\u2026 cafe\u200b\u0301!", "caf\u00e9", "cafe\u200b\u0301"),
+        ("\u200b\u1112\u1161\u11ab", "\ud55c", "\u1112\u1161\u11ab"),
+        ("\uff76\uff9e \uff41", "\u30ac", "\uff76\uff9e"),
+        (r"x\nsk-1", " \nsk-1", r"\nsk-1"),
+        (rf"\n{WIDE}", " \npass", rf"\n{WIDE}"),
+    ],
+)
+def test_a_word_is_found_where_it_is_written(text: str, word: str, written: str) -> None:
+    assert found(text, word) == {written}
+
+
+def test_plain_text_has_one_reading() -> None:
+    assert simple("plain words")
+    assert [reading.text for reading in readings_of("plain words")] == ["plain words"]
+    assert [reading.text for reading in readings_of("caf\u00e9")] == ["caf\u00e9"]
+
+
+MIXED = st.text(
+    st.one_of(
+        st.sampled_from("ab\u200b\u0301\u0323\ufb03\u2026\uff41\uff9e\u1112\u1161\u11ab\u0c46\u0c56\u09c7\u09be"),
+        st.characters(exclude_categories=["Cs"]),
+    ),
+    max_size=20,
+)
+
+
+@given(text=MIXED)
+def test_each_character_leads_back_to_what_it_was_made_of(text: str) -> None:
+    origins = _origins(text)
+    assert origins == sorted(origins)
+    assert "".join(plain_text(text[start:end]) for start, end in dict.fromkeys(origins)) == plain_text(text)
+    assert len(origins) == len(plain_text(text))
+
+
+def test_no_character_changes_places_when_it_is_normalised() -> None:
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        if normalize("NFKC", "a" + character) != "a" + character or normalize("NFKC", character) != character:
+            text = f"a{character}b"
+            for reading in readings_of(text):
+                last = len(reading.text) - 1
+                assert reading.written_at([(last, last + 1)]) == [(2, 3)], hex(code)
+
+
+@pytest.mark.parametrize(
+    ("texts", "place", "parts"),
+    [
+        (["pass", "word"], (0, 4), [(0, (0, 4))]),
+        (["pass", "word"], (4, 8), [(1, (0, 4))]),
+        (["a pass", "word b"], (2, 10), [(0, (2, 6)), (1, (0, 4))]),
+        (["a", "", "b", "c"], (0, 3), [(0, (0, 1)), (2, (0, 1)), (3, (0, 1))]),
+    ],
+)
+def test_a_place_in_joined_texts_is_a_place_in_each(
+    texts: list[str], place: tuple[int, int], parts: list[tuple[int, tuple[int, int]]]
+) -> None:
+    assert [*pieces(texts, place)] == parts
