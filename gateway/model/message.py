@@ -88,7 +88,8 @@ class Entry(msgspec.Struct, eq=False):
     """One message as the gateway knows it: read once, content-addressed, shared by every request that repeats it.
 
     `digest` is 16 bytes (BLAKE2b of `json`); `json` is the message in the neutral shape, complete; `texts` has one
-    string a part that can be read (text, reasoning, tool arguments and results), in order, for detectors.
+    string a part that can be read (text, reasoning, tool arguments and results), in order, for detectors; after them
+    the names a model reads (of the speaker, of tools called).
     `notes` is a cache for what was found out about this content (findings by policy version, redacted copies).
     """
 
@@ -133,6 +134,8 @@ class RequestReading(msgspec.Struct, eq=False):
     """System instructions that the API takes apart from the history."""
     tools: bytes | None = None
     """`gen_ai.tool.definitions` as a JSON array."""
+    definitions: tuple[Entry, ...] = ()
+    """The tool definitions as text, complete, for detectors: the model reads them, but nobody said them."""
     attributes: list[tuple[str, str | int | float | bool | tuple[str, ...]]] = msgspec.field(default_factory=list)
     """Request settings under their semantic-convention names (temperature, max_tokens …)."""
     user: str | None = None

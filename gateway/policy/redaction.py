@@ -70,7 +70,8 @@ def _redacted(entry: Entry, detector: Detector) -> bytes:
     message = _message_of(entry.json)
     across = _across(message.parts, detector)
     parts = tuple(_clean_part(part, detector, across.get(number, [])) for number, part in enumerate(message.parts))
-    return _to_json(msgspec.structs.replace(message, parts=parts))
+    name = _clean_text(message.name, detector, []) if message.name else message.name
+    return _to_json(msgspec.structs.replace(message, parts=parts, name=name))
 
 
 def _across(parts: Sequence[Part], detector: Detector) -> dict[int, list[Found]]:

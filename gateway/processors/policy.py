@@ -88,7 +88,9 @@ class PolicyProcessor:
             return self._policies.skipped("inlet", part, "content is not captured")
         if reading is None:
             return self._assessed("inlet", (), part, self._gap(None), timed, released)
-        entries = [*reading.system, *reading.messages] if reading.system else reading.messages
+        entries = reading.messages
+        if reading.system or reading.definitions:
+            entries = [*reading.system, *reading.definitions, *entries]
         gap = None if reading.state == "full" else self._gap(reading)
         return self._assessed("inlet", entries, part, gap, timed, released)
 

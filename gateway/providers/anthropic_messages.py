@@ -15,7 +15,7 @@ from gateway.providers.anthropic_answer import AnthropicMessagesAnswer
 from gateway.providers.anthropic_blocks import read_message, read_system
 from gateway.providers.lenient import text_or_none
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, entries, tools_of, unreadable_request, with_repair
+from gateway.providers.request import NO_RAW, add_tools, entries, unreadable_request, with_repair
 
 _METADATA_HINTS = ("user_id", "session_id", "conversation_id", "thread_id")
 _ERROR_TYPES = {
@@ -73,7 +73,8 @@ class AnthropicMessages:
         entries(reading, reading.messages, decoded.messages, read_message, known)
         if decoded.system is not NO_RAW:
             _add_system(reading, bytes(decoded.system), known)
-        reading.tools = tools_of(decoded.tools, known)
+        if decoded.tools is not NO_RAW:
+            add_tools(reading, decoded.tools, known)
         _add_settings(reading.attributes, decoded)
         if isinstance(decoded.metadata, dict):
             for field in _METADATA_HINTS:

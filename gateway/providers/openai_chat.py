@@ -16,7 +16,7 @@ from gateway.providers.openai_answer import OpenAIChatAnswer
 from gateway.providers.openai_message import read_message
 from gateway.providers.openai_refusal import openai_error, openai_error_event
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, entries, kind_of, tools_of, unreadable_request, with_repair
+from gateway.providers.request import NO_RAW, add_tools, entries, kind_of, unreadable_request, with_repair
 
 _METADATA_HINTS = ("session_id", "conversation_id", "thread_id")
 _OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
@@ -79,8 +79,10 @@ class OpenAIChat:
             reading.stream = True
             options = decoded.stream_options
             reading.usage_requested = isinstance(options, dict) and options.get("include_usage") is True
-        if decoded.tools is not NO_RAW or decoded.functions is not NO_RAW:
-            reading.tools = tools_of(decoded.tools, known) or tools_of(decoded.functions, known)
+        if decoded.tools is not NO_RAW:
+            add_tools(reading, decoded.tools, known)
+        if decoded.functions is not NO_RAW:
+            add_tools(reading, decoded.functions, known)
         _add_settings(reading.attributes, decoded)
         if decoded.user is not None or decoded.safety_identifier is not None:
             reading.user = text_or_none(decoded.user) or text_or_none(decoded.safety_identifier)

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from gateway.contracts import KnownMessages
-from gateway.model.message import Entry, Message, RequestReading
-from gateway.providers.lenient import raw_entry, repaired
+from gateway.model.message import Entry, Message, RequestReading, Text
+from gateway.providers.lenient import raw_entry, raw_text, repaired
 
 _T = TypeVar("_T")
 NO_RAW = msgspec.Raw(b"")
@@ -105,11 +105,20 @@ def kind_of(raw: msgspec.Raw) -> str:
     return kind.type if kind is not None and isinstance(kind.type, str) else ""
 
 
-def tools_of(raw: msgspec.Raw, known: KnownMessages) -> bytes | None:
-    """`gen_ai.tool.definitions`; None where there are none or they are no list."""
-    if raw is NO_RAW:
-        return None
-    return with_repair(lambda data: known.blob(data, _tools), bytes(raw))
+def add_tools(reading: RequestReading, raw: msgspec.Raw, known: KnownMessages) -> None:
+    """`gen_ai.tool.definitions`, if they are a list, and whatever they are as text for agents."""
+    data = bytes(raw)
+    if data == b"null":
+        return
+    reading.definitions += (known.entry(data, _definitions),)
+    tools = with_repair(lambda data: known.blob(data, _tools), data)
+    if tools is not None and reading.tools is None:
+        reading.tools = tools
+
+
+def _definitions(raw: bytes) -> Message:
+    """One text, as it came: the model may read anything in it, described in a field we know or not."""
+    return Message("system", (Text(raw_text(raw)),))
 
 
 def _tools(raw: bytes) -> bytes:

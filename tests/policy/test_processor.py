@@ -53,6 +53,18 @@ def test_system_instructions_are_assessed_too(said: Say, agent: Make) -> None:
     assert judged.refusal is not None
 
 
+def test_tool_definitions_are_assessed_too_and_scanned_once(said: Say, agent: Make) -> None:
+    judged, again = exchange(said("hello")), exchange(said("hello"))
+    definitions = (said('[{"name": "nightjar"}]', role="system"),)
+    policies = PolicySet([agent()], sensitive=())
+    for each in (judged, again):
+        assert each.request is not None
+        each.request.definitions = definitions
+        PolicyProcessor(PolicyConfig(), policies).on_request(each)
+        assert each.refusal is not None
+    assert policies._scanner.scans == 3
+
+
 def test_observers_wait_for_the_tail_and_need_no_reading_before(said: Say, agent: Make) -> None:
     judged = exchange(said("nightjar"), answer=[said("nightjar too")])
     policy = processor(agent(role="observer", directions="[inlet, response]"))

@@ -65,6 +65,11 @@ def test_disguised_findings_become_their_category(
     assert redacted(entry_of(Message("user", parts)), policies) == entry_of(Message("user", clean)).json
 
 
+def test_a_name_is_cleaned_too(policies: PolicySet) -> None:
+    entry = entry_of(Message("user", (Text("hi"),), name="a@b.org"))
+    assert redacted(entry, policies) == entry_of(Message("user", (Text("hi"),), name="[personal]")).json
+
+
 def test_one_scan_serves_policy_and_store(policies: PolicySet, said: Say) -> None:
     entry = said("nothing here")
     policies.assess("inlet", [entry])

@@ -1,6 +1,7 @@
 """Nothing a client or upstream sends makes reading raise, and nothing unreadable becomes invisible to agents."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -255,7 +256,30 @@ def test_arguments_nested_too_deeply_stay_text() -> None:
     arguments = '{"a":' * 500 + '"nightjar"' + "}" * 500
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}
     body = {"choices": [{"index": 0, "message": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]}
-    assert seen(answer(OpenAIChat(), json.dumps(body).encode())) == arguments
+    assert seen(answer(OpenAIChat(), json.dumps(body).encode())) == f"{arguments}\nf"
+
+
+TOOLS: list[Any] = [
+    [{"type": "function", "function": {"name": "nightjar"}}],
+    [{"type": "function", "function": {"name": "f", "description": "a\nnightjar"}}],
+    [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"description": "nightjar"}}}}}],
+    [{"name": "f", "input_schema": {"properties": {"a": {"enum": ["nightjar"]}}}}],
+    [{"type": "custom", "custom": {"name": "f", "format": {"grammar": "nightjar"}}}],
+    [1, {"name": {"nightjar": 1}}],
+    {"name": "nightjar"},
+    "nightjar",
+]
+
+
+@pytest.mark.parametrize("provider", CHATS, ids=name_of)
+@pytest.mark.parametrize("tools", TOOLS)
+def test_all_of_a_tool_list_is_shown_to_agents_and_read_once(provider: Provider, tools: Any) -> None:
+    known = KnownMessageCache()
+    body = json.dumps({"messages": [], "tools": tools}).encode().replace(b"night", b"\\u006eight")
+    first, second = provider.read_request(body, known), provider.read_request(body, known)
+    [definitions] = first.definitions
+    assert re.search(r"\bnightjar\b", definitions.texts[0])
+    assert second.definitions[0] is definitions
 
 
 @pytest.mark.parametrize(

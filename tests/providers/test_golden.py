@@ -45,7 +45,7 @@ def read_response(case: Path, cuts: list[int]) -> ResponseReading:
 def shown(reading: RequestReading | ResponseReading) -> dict[str, Any]:
     """Every field of a reading as JSON."""
     fields: dict[str, Any] = {name: getattr(reading, name) for name in sorted(type(reading).__struct_fields__)}
-    for name in ("messages", "system"):
+    for name in ("messages", "system", "definitions"):
         if name in fields:
             fields[name] = [{"message": json.loads(e.json), "texts": e.texts} for e in fields[name]]
     if isinstance(reading, ResponseReading):

@@ -72,4 +72,17 @@ def test_a_part_of_an_unknown_kind_is_shown_to_detectors() -> None:
     entry = entry_of(
         Message("user", (Other("poem", {"lines": ["one"]}), Other("void"), ToolCall("f", "1", {"a": "é"})))
     )
-    assert entry.texts == ('{"lines":["one"]}', '{"a":"é"}')
+    assert entry.texts == ('{"lines":["one"]}', '{"a":"é"}', "f")
+
+
+@pytest.mark.parametrize(
+    ("message", "texts"),
+    [
+        (Message("user", (Text("hi"),)), ("hi",)),
+        (Message("user", (Text("hi"),), name="nightjar"), ("hi", "nightjar")),
+        (Message("nightjar", (Text("hi"),)), ("hi", "nightjar")),
+        (Message("assistant", (ToolCall("nightjar"), ToolCall("nightjar"))), ("null", "null", "nightjar")),
+    ],
+)
+def test_names_are_shown_to_detectors(message: Message, texts: tuple[str, ...]) -> None:
+    assert entry_of(message).texts == texts
