@@ -4,14 +4,12 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
 
 import structlog
 
 from gateway import __version__
 from gateway.config.schema import Config
-from gateway.console.app import ConsoleConfig
-from gateway.console.health import HealthCheckConfig
+from gateway.console.config import ConsoleConfig, HealthCheckConfig
 from gateway.console.serving import openable
 from gateway.contracts import Exporter, Processor, Provider
 from gateway.control import ControlSettings, run_control_plane
@@ -108,9 +106,9 @@ async def run_worker(
 async def run_control(config: Config, socket_fd: int, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     """The control plane process' main."""
     settings = ControlSettings(
-        _extension(config, StorageConfig) or StorageConfig(),
-        _extension(config, ConsoleConfig),
-        _extension(config, HealthCheckConfig),
+        config.extension(StorageConfig) or StorageConfig(),
+        config.extension(ConsoleConfig),
+        config.extension(HealthCheckConfig),
         workers=config.service.workers,
         gateway_url=f"http://{openable(llm_config(config).endpoint)}",
         workers_s=llm_config(config).drain + 2 * _EXPORT_DRAIN_S,
@@ -158,7 +156,7 @@ def _processor(
     reading: Callable[[Exchange], RequestReading | None],
 ) -> Processor:
     if isinstance(written, SessionConfig):
-        sizes = _extension(config, SessionStateConfig) or SessionStateConfig()
+        sizes = config.extension(SessionStateConfig) or SessionStateConfig()
         state = MemoryState(written.window, written.close_after, sizes.max_sessions)
         # Principals are compared within this process only, so the secret need not outlive it.
         return SessionProcessor(written, state, reading, os.urandom(32))
@@ -179,7 +177,7 @@ def _exporter(
         attributes = resource_attributes(environ, __version__, f"{socket.gethostname()}:{os.getpid()}")
         return OtlpHttpExporter(name, written, encode_resource(attributes), environ)
     if isinstance(written, StoreConfig):
-        storage = _extension(config, StorageConfig) or StorageConfig()
+        storage = config.extension(StorageConfig) or StorageConfig()
         return StoreExporter(
             name,
             Uplink(control_path, f"worker-{os.getpid()}"),
@@ -191,17 +189,3 @@ def _exporter(
     if isinstance(written, DebugConfig):
         return DebugExporter(name, written)
     raise TypeError(type(written).__name__)
-
-
-_Model = TypeVar("_Model", bound=ConfigModel)
-
-
-def _extension(config: Config, kind: type[_Model]) -> _Model | None:
-    """The extension of this kind that the service names, if there is one."""
-    active = (config.extensions[name] for name in config.service.extensions)
-    return next((found for found in active if isinstance(found, kind)), None)
-
-
-def storage_path(config: Config) -> str:
-    """The SQLite file of the storage extension."""
-    return str((_extension(config, StorageConfig) or StorageConfig()).path)

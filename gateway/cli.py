@@ -4,17 +4,15 @@ Exit codes: 0 fine, 1 the thing asked for failed, 2 wrong usage. Errors go to st
 """
 
 import argparse
-import asyncio
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 from gateway import __version__
 from gateway.config.defaults import embedded
-from gateway.config.load import load
+from gateway.config.load import load, load_extension
 from gateway.config.schema import Config, ConfigErrors
 from gateway.config.source import Source
-from gateway.supervisor import StartError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,9 +27,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"Warning: {warning}", file=sys.stderr)
         for line in errors.errors:
             print(f"Error: {line}", file=sys.stderr)
-        return 1
-    except StartError as error:
-        print(f"Error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `spangate sessions list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -156,7 +151,19 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_policies(config)
     logs = config.service.telemetry.logs
     configure_logs(logs.level, logs.format, "supervisor")
-    return asyncio.run(run_gateway(config, _config_argv(arguments), sys.stdout))
+    return _exit_code(run_gateway(config, _config_argv(arguments), sys.stdout))
+
+
+def _exit_code(running: Coroutine[object, object, int]) -> int:
+    import asyncio
+
+    from gateway.supervisor import StartError
+
+    try:
+        return asyncio.run(running)
+    except StartError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
 
 
 def _validate(arguments: argparse.Namespace) -> int:
@@ -182,7 +189,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     from gateway.run import run_demo
 
     configure_logs("warn", "auto", "supervisor")
-    return asyncio.run(run_demo(lambda overrides: _config(_with_sets(overrides)), sys.stdout))
+    return _exit_code(run_demo(lambda overrides: _config(_with_sets(overrides)), sys.stdout))
 
 
 def _with_sets(overrides: list[str]) -> argparse.Namespace:
@@ -230,9 +237,12 @@ def _sessions_show(arguments: argparse.Namespace) -> int:
 
 
 def _database(arguments: argparse.Namespace) -> str:
-    from gateway.app import storage_path
+    from gateway.registry import REGISTRY
+    from gateway.store.config import StorageConfig
 
-    return storage_path(_config(arguments))
+    files: list[str | Source] = list(arguments.config) or [embedded({})]
+    storage = load_extension(REGISTRY, "storage", files, arguments.set, os.environ)
+    return str((storage if isinstance(storage, StorageConfig) else StorageConfig()).path)
 
 
 def _worker(arguments: argparse.Namespace) -> int:

@@ -10,10 +10,11 @@ from socket import socket
 
 from aiohttp import web
 
-from gateway.console.app import ConsoleConfig, console_app
+from gateway.console.app import console_app
 from gateway.console.auth import AdminToken, Auth, admin_token
+from gateway.console.config import ConsoleConfig, HealthCheckConfig
 from gateway.console.desk import Desk
-from gateway.console.health import Health, HealthCheckConfig, health_app
+from gateway.console.health import Health, health_app
 from gateway.console.pages import Pages
 from gateway.console.serving import EndpointError, serve
 from gateway.link.server import LinkServer

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from gateway.units import ConfigModel
-
-Kind = Literal["extensions", "receivers", "processors", "exporters"]
 
 
 class Component(NamedTuple):
@@ -17,6 +15,8 @@ class Component(NamedTuple):
     about: str
     inline: bool = False
     """The client waits for it; one pipeline a receiver."""
+    needs: str = ""
+    """The type of extension that must run beside it."""
 
     @property
     def config(self) -> type[ConfigModel]:
@@ -29,10 +29,12 @@ class Component(NamedTuple):
 
 _OTLP_HTTP = "gateway.exporters.otlp_http:OtlpHttpConfig"
 
-REGISTRY: Mapping[Kind, Mapping[str, Component]] = {
+REGISTRY: Mapping[str, Mapping[str, Component]] = {
     "extensions": {
-        "health_check": Component("gateway.console.health:HealthCheckConfig", "answers whether the gateway is ready"),
-        "console": Component("gateway.console.app:ConsoleConfig", "pages and REST API over the store"),
+        "health_check": Component("gateway.console.config:HealthCheckConfig", "answers whether the gateway is ready"),
+        "console": Component(
+            "gateway.console.config:ConsoleConfig", "pages and REST API over the store", needs="storage"
+        ),
         "storage": Component("gateway.store.config:StorageConfig", "where exchanges are kept, and for how long"),
         "session_state": Component("gateway.state.config:SessionStateConfig", "where running sessions are remembered"),
     },
@@ -47,7 +49,9 @@ REGISTRY: Mapping[Kind, Mapping[str, Component]] = {
     },
     "exporters": {
         "store": Component(
-            "gateway.exporters.store:StoreConfig", "keeps exchanges for the console (storage extension)"
+            "gateway.exporters.store:StoreConfig",
+            "keeps exchanges for the console (storage extension)",
+            needs="storage",
         ),
         "otlp_http": Component(_OTLP_HTTP, "sends spans to an OTLP/HTTP endpoint"),
         "otlphttp": Component(_OTLP_HTTP, "the former name of otlp_http"),
@@ -57,7 +61,7 @@ REGISTRY: Mapping[Kind, Mapping[str, Component]] = {
 }
 
 
-def describe(registry: Mapping[Kind, Mapping[str, Component]]) -> str:
+def describe(registry: Mapping[str, Mapping[str, Component]]) -> str:
     """A table for people: each type and what it is for."""
     width = max(len(name) for types in registry.values() for name in types)
     sections = [

@@ -15,8 +15,7 @@ import yaml
 
 from gateway.app import listen_address, llm_config
 from gateway.config.schema import Config
-from gateway.console.app import ConsoleConfig
-from gateway.console.health import HealthCheckConfig
+from gateway.console.config import ConsoleConfig, HealthCheckConfig
 from gateway.console.serving import listens_everywhere, openable
 from gateway.demo.model import BuiltinModel
 from gateway.exporters.store import StoreConfig

@@ -244,3 +244,23 @@ def test_the_command_line_itself_needs_no_relay_imports() -> None:
     code = "import sys, gateway.cli; print(sorted({'uvloop', 'aiohttp', 'hyperscan', 'google.protobuf'} & set(sys.modules)))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ended.stdout.strip() == "[]", ended.stderr
+
+
+@pytest.mark.parametrize("command", ["sessions list", "sessions show s1", "tail --once"])
+def test_a_look_at_the_store_imports_neither_the_relay_nor_what_else_is_configured(config: Path, command: str) -> None:
+    heavy = {"gateway.app", "gateway.proxy", "gateway.pipeline", "gateway.policy", "gateway.exporters"}
+    heavy |= {"gateway.supervisor", "gateway.console", "aiohttp", "asyncio", "hyperscan", "structlog", "uvloop"}
+    code = (
+        "import sys; from gateway.cli import main; code = main(sys.argv[1:]);"
+        f"print(code, sorted({heavy} & set(sys.modules)), file=sys.stderr)"
+    )
+    argv = [*command.split(), "--config", str(config)]
+    ended = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=60)
+    assert ended.stderr == "0 []\n"
+
+
+def test_sessions_are_listed_in_a_shell_without_the_gateways_keys(spangate: Spangate, config: Path) -> None:
+    key = "receivers.llm.providers={openai: {base_url: 'http://h', api_key: '${env:SPANGATE_TEST_NO_SUCH_KEY}'}}"
+    said = spangate("sessions", "list", "--json", "--config", str(config), "--set", key)
+    assert (said.code, said.errors) == (0, "")
+    assert len(json.loads(said.out)) == 2

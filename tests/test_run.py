@@ -11,17 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import storage_path
 from gateway.config.defaults import embedded
 from gateway.config.load import load
 from gateway.config.schema import Config
 from gateway.registry import REGISTRY
 from gateway.run import run_demo, run_until_stop, started, unheeded_endpoint, welcome
+from gateway.store.config import StorageConfig
 from gateway.supervisor import StartError, Supervisor
 
 
 def _config(*overrides: str) -> Config:
     return load(REGISTRY, [embedded({})], overrides, {})
+
+
+def _data(config: Config) -> Path:
+    storage = config.extension(StorageConfig)
+    assert storage is not None
+    return storage.path.parent
 
 
 def test_the_welcome_names_addresses_that_can_be_opened() -> None:
@@ -100,12 +106,12 @@ async def test_the_demo_keeps_its_data_and_its_token_in_a_folder_of_its_own() ->
     folders: list[Path] = []
 
     def config_of(overrides: list[str]) -> Config:
-        folders.append(Path(storage_path(_config(*overrides))).parent)
+        folders.append(_data(_config(*overrides)))
         raise StartError("that is enough to see")
 
     with pytest.raises(StartError, match="enough"):
         await run_demo(config_of, io.StringIO())
-    assert folders != [Path(storage_path(_config())).parent]
+    assert folders != [_data(_config())]
 
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"

@@ -7,7 +7,7 @@ from pathlib import Path as File
 from urllib.parse import urlsplit
 
 from gateway.config.components import Components
-from gateway.config.schema import Kind, PipelineConfig, Registry, Report, ServiceConfig, choices, type_of
+from gateway.config.schema import KINDS, Kind, PipelineConfig, Registry, Report, ServiceConfig, choices, type_of
 from gateway.units import ConfigModel, host_port
 
 _LOCAL = frozenset({"127.0.0.1", "localhost", "::1", "0.0.0.0", "::"})  # noqa: S104 - compared with, not bound
@@ -24,6 +24,7 @@ def check_together(components: Components, registry: Registry, report: Report) -
     _check_policy_files(components, report)
     _check_pipelines(components.joints, components, registry, report)
     _check_extensions(components.joints, components, report)
+    _check_needs(components.joints, registry, report)
     _warn_of_unused(components.joints, components, report)
 
 
@@ -87,19 +88,35 @@ def _check_extensions(service: ServiceConfig, components: Components, report: Re
             report.error(path, f'references extension "{member}" which is not configured; {configured}')
         if times > 1:
             report.error(path, f'names "{member}" {times} times; name it once')
+    for name, times in Counter(type_of(member) for member in set(service.extensions)).items():
+        if times > 1:
+            report.error(path, f'names {times} extensions of type "{name}", of which one can run; keep one')
+
+
+def _check_needs(service: ServiceConfig, registry: Registry, report: Report) -> None:
+    """Without the extension a component would work on that extension's defaults, which nobody asked for."""
+    running = {type_of(member) for member in service.extensions}
+    for kind in KINDS:
+        for member in dict.fromkeys(_used(service, kind)):
+            component = registry.get(kind, {}).get(type_of(member))
+            if component is not None and component.needs and component.needs not in running:
+                text = f"needs the extension {component.needs}; configure it and name it in service::extensions"
+                report.error((kind, member), text)
 
 
 def _warn_of_unused(service: ServiceConfig, components: Components, report: Report) -> None:
     for kind, written in components.written.items():
-        used = set(service.extensions) if kind == "extensions" else _members(service, kind)
+        used = _used(service, kind)
         where = "service::extensions" if kind == "extensions" else "a pipeline"
         for component_id in written:
             if component_id not in used:
                 report.warn((kind, component_id), f"is configured but not used; name it in {where} or leave it out")
 
 
-def _members(service: ServiceConfig, kind: Kind) -> set[str]:
-    return {member for pipeline in service.pipelines.values() for member in pipeline.of(kind)}
+def _used(service: ServiceConfig, kind: Kind) -> list[str]:
+    if kind == "extensions":
+        return list(service.extensions)
+    return [member for pipeline in service.pipelines.values() for member in pipeline.of(kind)]
 
 
 def _check_listeners(components: Components, report: Report) -> None:

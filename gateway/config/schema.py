@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -29,8 +29,13 @@ class ComponentType(Protocol):
     def inline(self) -> bool:
         """Whether the client waits for it: such a processor may stand in one pipeline a receiver."""
 
+    @property
+    def needs(self) -> str:
+        """The type of extension that must run beside it, "" for none."""
 
-Registry = Mapping[Kind, Mapping[str, ComponentType]]
+
+Registry = Mapping[str, Mapping[str, ComponentType]]
+"""Types by kind and name."""
 
 
 def _one_worker(count: int) -> int:
@@ -65,6 +70,9 @@ class ServiceConfig(ConfigModel):
     telemetry: TelemetryConfig = Field(default_factory=TelemetryConfig)
 
 
+_Extension = TypeVar("_Extension", bound=ConfigModel)
+
+
 @dataclass(slots=True, frozen=True)
 class Config:
     """A configuration that holds together. Keys are component ids (`otlp_http/backup`), in the order written."""
@@ -83,6 +91,11 @@ class Config:
             "processors": self.processors,
             "exporters": self.exporters,
         }[kind]
+
+    def extension(self, model: type[_Extension]) -> _Extension | None:
+        """The extension of this kind that the service names, if there is one."""
+        active = (self.extensions[name] for name in self.service.extensions)
+        return next((found for found in active if isinstance(found, model)), None)
 
 
 class ConfigErrors(ValueError):  # noqa: N818 - it holds many

@@ -10,13 +10,8 @@ from gateway.console.desk import DESK, Desk
 from gateway.console.guard import AUTH, guarded, harmless
 from gateway.console.plain import readable
 from gateway.console.problems import explained
-from gateway.units import ConfigModel, Endpoint
 
 _STATIC = frozenset({"console.css", "icon.svg"})
-
-
-class ConsoleConfig(ConfigModel):
-    endpoint: Endpoint = "127.0.0.1:4001"
 
 
 def console_app(desk: Desk, auth: Auth, page_maker: pages.Pages) -> web.Application:

@@ -6,11 +6,6 @@ import msgspec
 from aiohttp import web
 
 from gateway.console.answers import answered
-from gateway.units import ConfigModel, Endpoint
-
-
-class HealthCheckConfig(ConfigModel):
-    endpoint: Endpoint = "127.0.0.1:13133"
 
 
 class Health(msgspec.Struct):

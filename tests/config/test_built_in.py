@@ -154,6 +154,21 @@ def test_a_wrong_receiver_is_told(written: str, path: str, says: str) -> None:
     assert "pw" not in error
 
 
+def test_who_reads_or_writes_the_store_needs_a_storage() -> None:
+    text = (MINIMAL % "{}").replace("nop: {}", "store: {}").replace("[nop]", "[store]")
+    with pytest.raises(ConfigErrors) as caught:
+        load(
+            REGISTRY,
+            [Source("test", "extensions: {console: {}}"), Source("more", text)],
+            ["service.extensions=[console]"],
+            {},
+        )
+    assert caught.value.errors == [
+        f"{who}: needs the extension storage; configure it and name it in service::extensions"
+        for who in ("extensions::console", "exporters::store")
+    ]
+
+
 # The example
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 from pydantic import Field
 
-from gateway.config.load import load
+from gateway.config.load import load, load_extension
 from gateway.config.schema import Config, ConfigErrors, Registry
 from gateway.config.source import Source
 from gateway.units import ConfigModel, Duration, Endpoint, Secret, Size
@@ -42,13 +42,14 @@ class EmptyConfig(ConfigModel):
 class Type(NamedTuple):
     config: type[ConfigModel]
     inline: bool = False
+    needs: str = ""
 
 
 REGISTRY: Registry = {
     "extensions": {"page": Type(ListenerConfig)},
     "receivers": {"in": Type(ListenerConfig)},
     "processors": {"judge": Type(FilesConfig, inline=True), "plain": Type(EmptyConfig)},
-    "exporters": {"out": Type(SenderConfig), "nop": Type(EmptyConfig)},
+    "exporters": {"out": Type(SenderConfig), "nop": Type(EmptyConfig), "kept": Type(EmptyConfig, needs="page")},
 }
 BASE = """
 receivers: {in: {}}
@@ -207,8 +208,8 @@ def test_a_wrong_reference_is_told(written: str, says: str) -> None:
         ("exporters: {out: {label: [a]}}", "exporters::out::label: is not text; put it in quotes"),
         ("receivers: {in: {limit: 3 apples}}", "receivers::in::limit: '3 apples' is not a size; write one such as 64KiB, 10MiB or 1GB"),
         ("receivers: {in: {names: x}}", "receivers::in::names: is not a list; write [first, second]"),
-        ("exporters: {kafka: {}}", 'exporters::kafka: unknown type "kafka"; valid: nop, out'),
-        ("exporters: {ot/b: {}}", 'exporters::ot/b: unknown type "ot"; valid: nop, out (did you mean out?)'),
+        ("exporters: {kafka: {}}", 'exporters::kafka: unknown type "kafka"; valid: kept, nop, out'),
+        ("exporters: {ot/b: {}}", 'exporters::ot/b: unknown type "ot"; valid: kept, nop, out (did you mean out?)'),
         ("exporters: {'out/a b': {}}", "exporters::out/a b: is not a component id; write type or type/name, without spaces"),
         ("extensions: []", "extensions: is not a map; write the extensions by name, each with its settings below it"),
         ("servce: {}", "servce: unknown key; valid: extensions, receivers, processors, exporters, service (did you mean service?)"),
@@ -223,6 +224,9 @@ def test_a_wrong_reference_is_told(written: str, says: str) -> None:
         ("processors: {judge/b: {}}\nservice: {pipelines: {traces: {processors: [judge, judge/b]}}}", 'service::pipelines::traces::processors: "judge" runs in line 2 times; keep one of them'),
         ("exporters: {out: {endpoint: 'http://localhost:4000'}}", "exporters::out::endpoint: points at our own receivers::in; name the collector or store that takes the spans"),
         ("extensions: {page: {}}\nservice: {extensions: [page]}", "extensions::page::endpoint: port 4000 is taken by receivers::in; choose another"),
+        ("extensions: {page: {endpoint: '127.0.0.1:1'}, page/b: {endpoint: '127.0.0.1:2'}}\nservice: {extensions: [page, page/b]}", 'service::extensions: names 2 extensions of type "page", of which one can run; keep one'),
+        ("exporters: {kept: {}}\nservice: {pipelines: {traces: {exporters: [out, kept]}}}", "exporters::kept: needs the extension page; configure it and name it in service::extensions"),
+        ("extensions: {page: {endpoint: '127.0.0.1:1'}}\nexporters: {kept/b: {}}\nservice: {pipelines: {traces: {exporters: [kept/b]}}}", "exporters::kept/b: needs the extension page; configure it and name it in service::extensions"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_path_and_remedy(text: str, error: str) -> None:
@@ -246,6 +250,19 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         "service::workers",
         "service::pipelines::traces::exporters",
     ]
+
+
+def test_what_needs_an_extension_is_content_with_a_named_one() -> None:
+    config = loaded(
+        "extensions: {page/b: {endpoint: '127.0.0.1:1'}}\nexporters: {kept: {}}",
+        "service: {extensions: [page/b], pipelines: {traces: {exporters: [kept]}}}",
+    )
+    assert config.extension(ListenerConfig) == ListenerConfig(endpoint="127.0.0.1:1")
+    assert not any("needs" in warning for warning in config.warnings)
+
+
+def test_what_is_configured_but_not_used_needs_nothing() -> None:
+    assert [warning.split(":")[0] for warning in loaded("exporters: {kept: {}}").warnings] == ["exporters"]
 
 
 def test_an_inline_processor_stands_in_one_pipeline_of_a_receiver() -> None:
@@ -333,3 +350,42 @@ def test_an_error_names_the_reference_that_brought_a_value() -> None:
 def test_a_configuration_does_not_print_its_secrets() -> None:
     config = loaded("exporters: {out: {api_key: '${KEY}'}}", environment={"KEY": "sk-secret"})
     assert "sk-secret" not in repr(config)
+
+
+# One extension alone
+
+PAGES = """
+extensions: {page/unused: {limit: 1}, page/used: {limit: 2}, other: {wrong: '${file:/nowhere}'}}
+receivers: {in: {endpoint: nowhere}}
+exporters: {out: {api_key: '${env:NOPE}'}}
+service: {extensions: [other, page/used]}
+"""
+
+
+def alone(*texts: str, sets: tuple[str, ...] = ()) -> ConfigModel | None:
+    sources = [Source(f"file{number}", text) for number, text in enumerate(texts)]
+    return load_extension(REGISTRY, "page", sources, sets, {})
+
+
+def test_one_extension_is_read_whatever_else_is_wrong_or_unset() -> None:
+    assert alone(PAGES) == ListenerConfig(limit=2)
+    assert alone(PAGES, sets=("extensions.page/used.limit=3",)) == ListenerConfig(limit=3)
+
+
+def test_an_extension_that_the_service_does_not_name_is_none() -> None:
+    assert alone(PAGES, sets=("service.extensions=[other]",)) is None
+    assert alone("") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("extensions: {page: {limit: much}}", "extensions::page::limit"),
+        ("extensions: []", "extensions"),
+        ("- a", "file0"),
+    ],
+)
+def test_what_is_wrong_with_that_extension_is_told(text: str, path: str) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        alone(text)
+    assert [error.split(": ")[0] for error in caught.value.errors] == [path]

@@ -10,8 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.console.app import ConsoleConfig
-from gateway.console.health import HealthCheckConfig
+from gateway.console.config import ConsoleConfig, HealthCheckConfig
 from gateway.control import ControlPlaneError, ControlSettings, run_control_plane
 from gateway.link.records import ExchangeRecord
 from gateway.link.uplink import Uplink, UplinkLimits
