@@ -7,7 +7,7 @@ FROM ${PYTHON} AS build
 WORKDIR /app
 COPY requirements/build.lock requirements/run.lock requirements/
 RUN python3 -m venv /opt/spangate
-RUN /opt/spangate/bin/python -m pip install --no-cache-dir --require-hashes -r requirements/build.lock -r requirements/run.lock
+RUN /opt/spangate/bin/python -m pip install --no-cache-dir --no-deps --require-hashes -r requirements/build.lock -r requirements/run.lock
 COPY pyproject.toml README.md ./
 COPY gateway gateway
 RUN /opt/spangate/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation .

@@ -23,19 +23,20 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "spangate needs Python's venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# One stamp a lock file: what is pinned and installed already is not looked at again.
+# One stamp a lock file: what is pinned and installed already is not looked at again. The locks are complete, so
+# nothing is resolved at install (--no-deps): a release that came out after a lock cannot change what it installs.
 $(VENV)/.run: requirements/build.lock requirements/run.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r requirements/build.lock -r requirements/run.lock
+	$(PIP) install --no-deps --require-hashes -r requirements/build.lock -r requirements/run.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.test: requirements/test.lock $(VENV)/.run
-	$(PIP) install --require-hashes -r requirements/test.lock
+	$(PIP) install --no-deps --require-hashes -r requirements/test.lock
 	@touch $@
 
 .venv-phoenix/.done: requirements/phoenix.lock
 	$(PYTHON) -m venv .venv-phoenix
-	.venv-phoenix/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/phoenix.lock
+	.venv-phoenix/bin/python -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes -r requirements/phoenix.lock
 	@touch $@
 
 setup: $(VENV)/.run
