@@ -8,7 +8,7 @@ DIGEST_BYTES = 16
 PREVIEW_CHARACTERS = 200
 
 
-class MessageRecord(msgspec.Struct, array_like=True, frozen=True):
+class MessageRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A message, content-addressed: sent once, named by digest afterwards."""
 
     digest: bytes
@@ -17,7 +17,7 @@ class MessageRecord(msgspec.Struct, array_like=True, frozen=True):
     """In the neutral shape; redacted or empty as the store's content setting says."""
 
 
-class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
+class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One finished exchange. Times are Unix nanoseconds; tokens None where not said."""
 
     id: str

@@ -14,7 +14,7 @@ Headers = list[tuple[bytes, bytes]]
 """Names and values as they came: case, order and duplicates kept."""
 
 
-class Captured(msgspec.Struct, eq=False):
+class Captured(msgspec.Struct, eq=False, gc=False):
     """A bounded copy of the body bytes that passed, after transfer decoding, still content-encoded."""
 
     limit: int
@@ -44,7 +44,7 @@ class Captured(msgspec.Struct, eq=False):
         return self.chunks[0]
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class Refusal(msgspec.Struct, frozen=True, gc=False):
     """The gateway's own answer instead of the upstream's."""
 
     status: int
@@ -55,7 +55,7 @@ class Refusal(msgspec.Struct, frozen=True):
     retry_after_s: int | None = None
 
 
-class Exchange(msgspec.Struct, eq=False):
+class Exchange(msgspec.Struct, eq=False, gc=False):
     id: str
     started_ns: int
     """Unix time."""

@@ -12,7 +12,7 @@ Role = str  # "system" | "user" | "assistant" | "tool" | whatever the API said
 FinishReason = Literal["stop", "length", "content_filter", "tool_call", "compaction", "error"]
 
 
-class _Part(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
+class _Part(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
     """One part of a message; on the wire `{"type": <tag>, ...}`."""
 
 
@@ -77,14 +77,14 @@ Part = (
 )
 
 
-class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     role: Role
     parts: tuple[Part, ...] = ()
     name: str | None = None
     finish_reason: FinishReason | None = None
 
 
-class Entry(msgspec.Struct, eq=False):
+class Entry(msgspec.Struct, eq=False, gc=False):
     """One message as the gateway knows it: read once, content-addressed, shared by every request that repeats it.
 
     `digest` is 16 bytes (BLAKE2b of `json`); `json` is the message in the neutral shape, complete; `texts` has one
@@ -120,7 +120,7 @@ class Usage(NamedTuple):
 ReadingState = Literal["full", "truncated", "unreadable", "off"]
 
 
-class RequestReading(msgspec.Struct, eq=False):
+class RequestReading(msgspec.Struct, eq=False, gc=False):
     """What a provider understood of a request body."""
 
     state: ReadingState = "full"
@@ -143,7 +143,7 @@ class RequestReading(msgspec.Struct, eq=False):
     """Ids in the body that may name a session, by the field's path: `metadata.user_id`, `prompt_cache_key` …"""
 
 
-class ResponseReading(msgspec.Struct, eq=False):
+class ResponseReading(msgspec.Struct, eq=False, gc=False):
     """What a provider understood of a response, complete or interrupted."""
 
     state: ReadingState = "full"

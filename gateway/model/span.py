@@ -65,7 +65,7 @@ class Content(msgspec.Struct, frozen=True, gc=False):
     """Index of the first item the parent exchange did not have (`capture.messages: new`)."""
 
 
-class Span(msgspec.Struct):
+class Span(msgspec.Struct, gc=False):
     name: str
     kind: int
     trace_id: bytes

@@ -54,7 +54,7 @@ class Assessment(msgspec.Struct, frozen=True, eq=False, gc=False):
     tags: tuple[str, ...] = ()
 
 
-class Verdict(msgspec.Struct):
+class Verdict(msgspec.Struct, gc=False):
     """All assessments so far and the strictest outcome among them."""
 
     outcome: Outcome = "allowed"

@@ -27,7 +27,7 @@ _SOURCE_LIMIT = 8
 """How many documents may stand inside each other."""
 
 
-class WireMessage(msgspec.Struct):
+class WireMessage(msgspec.Struct, gc=False):
     role: Any = None
     content: Any = None
 

@@ -21,7 +21,7 @@ from gateway.providers.lenient import text_or_none
 from gateway.providers.parts import arguments_of, blob, media, result_of, unknown
 
 
-class WireMessage(msgspec.Struct):
+class WireMessage(msgspec.Struct, gc=False):
     """Fields of every role; each may be of any type."""
 
     role: Any = None

@@ -25,7 +25,7 @@ class Origin:
         return (host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}").encode()
 
 
-class RequestHead(msgspec.Struct, eq=False):
+class RequestHead(msgspec.Struct, eq=False, gc=False):
     """A request's first line and headers, as they came."""
 
     method: str
@@ -43,7 +43,7 @@ class RequestHead(msgspec.Struct, eq=False):
     """Monotonic time of the request's first byte."""
 
 
-class Plan(msgspec.Struct, eq=False):
+class Plan(msgspec.Struct, eq=False, gc=False):
     """What is to become of a request: sent on to `origin`, refused, or answered right here."""
 
     exchange: Exchange | None

@@ -62,14 +62,20 @@ def named_in_connection(value: bytes) -> frozenset[bytes]:
     return frozenset() if lower in _PLAIN_CONNECTION else frozenset(_TOKENS.findall(lower)) - _NEVER_NAMED
 
 
-def forwardable(headers: Headers, dropped: frozenset[bytes], connection: bytes | None) -> Headers:
-    """The end-to-end headers, name, value and order kept.
+def forwardable(headers: Headers, fields: dict[bytes, bytes], dropped: frozenset[bytes]) -> Headers:
+    """The end-to-end headers, name, value and order kept; `fields` are the same by name.
 
     SECURITY: a header named in Connection must not cross (RFC 9110, 7.6.1).
     """
+    connection = fields.get(b"connection")
     if connection is not None:
         dropped = dropped | named_in_connection(connection)
-    return [header for header in headers if header[0].lower() not in dropped]
+    return [header for name, header in zip(lower_names(headers, fields), headers, strict=True) if name not in dropped]
+
+
+def lower_names(headers: Headers, fields: dict[bytes, bytes]) -> Iterable[bytes]:
+    """The headers' names in lower case, in their order: the map's own, where none is repeated."""
+    return fields if len(fields) == len(headers) else [name.lower() for name, _ in headers]
 
 
 def lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

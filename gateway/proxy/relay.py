@@ -288,11 +288,7 @@ class Relay:
         forged = [name for name in fields if name[:11] == _OURS]
         if forged:  # nobody but the gateway speaks for the gateway
             dropped = dropped.union(forged)
-        passed = (
-            response.headers
-            if dropped.isdisjoint(fields)
-            else forwardable(response.headers, dropped, fields.get(b"connection"))
-        )
+        passed = response.headers if dropped.isdisjoint(fields) else forwardable(response.headers, fields, dropped)
         self._out.append(
             b"HTTP/1.1 %d %b\r\n%b%b%b\r\n"
             % (status, response.reason, lines(passed), self._handler.response_headers(exchange), framing)

@@ -37,7 +37,7 @@ class ResponseListener(Protocol):
     def on_upstream_writable(self, writable: bool) -> None: ...
 
 
-class ResponseHead(msgspec.Struct, eq=False):
+class ResponseHead(msgspec.Struct, eq=False, gc=False):
     """A response's first line and headers as they came."""
 
     status: int = 0

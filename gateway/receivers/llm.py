@@ -6,6 +6,7 @@ import time
 from base64 import b64decode
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from gateway.contracts import Provider
@@ -13,7 +14,7 @@ from gateway.model.exchange import Captured, Exchange, Headers, Refusal
 from gateway.model.randomness import random_bytes
 from gateway.pipeline import Pipeline
 from gateway.proxy.handler import Origin, Plan, RequestHead
-from gateway.proxy.headers import NOT_FORWARDED, named_in_connection
+from gateway.proxy.headers import NOT_FORWARDED, lower_names, named_in_connection
 from gateway.proxy.routes import Routes
 from gateway.receivers.llm_config import LlmConfig, ProviderConfig
 
@@ -32,6 +33,7 @@ _OUR_PREFIX = b"x-spangate-"
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _MAY_CARRY_KEY = _CREDENTIALS | {b"cookie"}
+_NONE: frozenset[bytes] = frozenset()
 _GATEWAY_KEY = re.compile(rb"(?<![A-Za-z0-9_-])sg-", re.IGNORECASE)
 """Behind a scheme, a comma, a quote or a cookie's name: wherever a value or a part of one may begin."""
 _BASIC = re.compile(rb"\s*basic\s+([A-Za-z0-9+/=_-]+)", re.IGNORECASE)
@@ -40,7 +42,7 @@ _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]
 _KEY_IN_QUERY = re.compile(r"(?<=[?&])((?:api[_-]?)?key=)[^&]*", re.IGNORECASE)
 _KEY_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey"})
 _GOOGLE_KEY = re.compile(r"(?:^|&)key=", re.IGNORECASE)
-_APIS_REMEMBERED = 1024
+_CALLS_REMEMBERED, _LONGEST_REMEMBERED = 1024, 256
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,6 +56,17 @@ class _Upstream:
     base_path: bytes
     credential: tuple[bytes, bytes] | None
     """The header that carries the key the gateway holds, or None: the client's own passes."""
+
+
+class _Call(NamedTuple):
+    """What a method and a target come to: the same for every request that repeats them."""
+
+    upstream: _Upstream
+    provider: Provider
+    target: str
+    """Path and query below the provider's base URL, keys masked: what may be remembered of them."""
+    sent: bytes
+    """Path and query for the upstream."""
 
 
 class LlmReceiver:
@@ -72,11 +85,26 @@ class LlmReceiver:
         self._capture = config.capture_max
         self._propagate = config.propagate
         self._dropped = NOT_FORWARDED | _OURS | (frozenset() if config.propagate else _TRACE_CONTEXT)
-        self._format_of: dict[tuple[str, str], Provider] = {}
+        self._calls: dict[tuple[str, bytes], _Call] = {}
 
     # Handler
 
     def open(self, head: RequestHead) -> Plan:
+        call = self._calls.get((head.method, head.target)) or self._call(head)
+        if isinstance(call, Plan):
+            return call
+        upstream, provider, target, sent = call
+        exchange = self._exchange(head, target)
+        exchange.provider = upstream.name
+        exchange.provider_name = upstream.provider_name
+        exchange.api = provider.name
+        exchange.operation = provider.operation
+        exchange.server_address = upstream.origin.host
+        exchange.server_port = upstream.origin.port
+        return Plan(exchange, upstream.origin, sent, forward=self._forward(head, upstream, exchange))
+
+    def _call(self, head: RequestHead) -> _Call | Plan:
+        """Where the request goes, or the plan to answer it here."""
         target = head.target.decode("latin-1")
         path, _, query = target.partition("?")
         if path == "/" and head.method in ("GET", "HEAD"):
@@ -88,20 +116,20 @@ class LlmReceiver:
         upstream = self._upstreams[match.provider]
         if upstream.base_path and ("." in match.path or "%" in match.path) and _ABOVE.search(match.path):
             return Plan(self._exchange(head, _masked(target)), refusal=_above_its_base(upstream))
-        provider = self._format(head.method, match.path)
-        exchange = self._exchange(head, _masked(f"{match.path}?{query}") if query else match.path)
-        exchange.provider = upstream.name
-        exchange.provider_name = upstream.provider_name
-        exchange.api = provider.name
-        exchange.operation = provider.operation
-        exchange.server_address = upstream.origin.host
-        exchange.server_port = upstream.origin.port
+        provider = next(provider for provider in self._formats if provider.matches(head.method, match.path))
         sent = upstream.base_path + match.path.encode("latin-1")
         if query:
+            shown = _masked(f"{match.path}?{query}")
             if upstream.credential is not None or "sg-" in query.lower() or "%" in query:
                 query = _without_keys(query, every=upstream.credential is not None)
-            sent += b"?" + query.encode("latin-1") if query else b""
-        return Plan(exchange, upstream.origin, sent, forward=self._forward(head, upstream, exchange))
+            return _Call(upstream, provider, shown, sent + b"?" + query.encode("latin-1") if query else sent)
+        call = _Call(upstream, provider, match.path, sent)
+        # SECURITY: a route told by path depends on the credentials too, and a query may hold some: not remembered.
+        if match.path != path and len(target) <= _LONGEST_REMEMBERED:
+            if len(self._calls) >= _CALLS_REMEMBERED:
+                self._calls.clear()
+            self._calls[head.method, head.target] = call
+        return call
 
     def ready(self, exchange: Exchange) -> Awaitable[None] | None:
         return self._pipeline.ready(exchange)
@@ -155,32 +183,23 @@ class LlmReceiver:
             _join_trace(exchange, traceparent, head.header_map.get(b"tracestate"))
         return exchange
 
-    def _format(self, method: str, path: str) -> Provider:
-        key = (method, path)
-        found = self._format_of.get(key)
-        if found is None:
-            if len(self._format_of) >= _APIS_REMEMBERED:
-                self._format_of.clear()
-            found = next(provider for provider in self._formats if provider.matches(method, path))
-            self._format_of[key] = found
-        return found
-
     def _forward(self, head: RequestHead, upstream: _Upstream, exchange: Exchange) -> Headers:
         dropped = self._dropped if upstream.credential is None else self._dropped | _CREDENTIALS
-        fields = head.header_map
+        fields, headers = head.header_map, head.headers
         # SECURITY: a gateway key is for the gateway, in whichever slot it came.
-        if not _MAY_CARRY_KEY.isdisjoint(fields):
-            dropped |= _with_gateway_key(head)
+        carrying = _with_gateway_key(head)
+        if carrying:
+            dropped |= carrying
         if b"connection" in fields:
             dropped |= named_in_connection(fields[b"connection"])
-        host = (b"Host", upstream.authority)
+        authority = upstream.authority
         passed = [
-            (header if lower != b"host" else (header[0], host[1]))
-            for header in head.headers
-            if (lower := header[0].lower()) not in dropped and lower[:11] != _OUR_PREFIX
+            (header if name != b"host" else (header[0], authority))
+            for name, header in zip(lower_names(headers, fields), headers, strict=True)
+            if name not in dropped and name[:11] != _OUR_PREFIX
         ]
-        if b"host" not in head.header_map:
-            passed.insert(0, host)
+        if b"host" not in fields:
+            passed.insert(0, (b"Host", authority))
         if upstream.credential is not None:
             passed.append(upstream.credential)
         if self._propagate:
@@ -227,7 +246,8 @@ def _with_gateway_key(head: RequestHead) -> frozenset[bytes]:
     """The credential slots that carry one, also where the header is repeated and only one of them does."""
     fields = head.header_map
     if len(fields) == len(head.headers):
-        return frozenset([slot for slot in _MAY_CARRY_KEY & fields.keys() if _carries_gateway_key(fields[slot])])
+        carrying = [slot for slot in _MAY_CARRY_KEY if slot in fields and _carries_gateway_key(fields[slot])]
+        return frozenset(carrying) if carrying else _NONE
     slots = [name.lower() for name, value in head.headers if _carries_gateway_key(value)]
     return _MAY_CARRY_KEY.intersection(slots)
 

@@ -83,7 +83,7 @@ class RecordingHandler:
             return Plan(exchange, refusal=Refusal(404, "unknown_route", "no such route"))
         forward = [
             (name, self.origin.authority) if name.lower() == b"host" else (name, value)
-            for name, value in forwardable(head.headers, NOT_FORWARDED, head.header_map.get(b"connection"))
+            for name, value in forwardable(head.headers, head.header_map, NOT_FORWARDED)
         ]
         return Plan(exchange, self.origin, head.target, forward=forward)
 

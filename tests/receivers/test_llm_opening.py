@@ -209,7 +209,7 @@ def test_the_format_of_a_path_is_remembered_within_a_bound(make_receiver: MakeRe
     assert counting.asked == 1
     for number in range(5000):
         opened(receiver, f"/openai/v1/{number}")
-    assert len(receiver._format_of) <= 1024
+    assert len(receiver._calls) <= 1024
 
 
 @pytest.mark.parametrize("query", ["key=AIzaSecret", "alt=sse&key=AIzaSecret", "%6bey=AIzaSecret"])
