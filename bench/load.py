@@ -67,7 +67,7 @@ def _output(command: list[str], limit_s: float) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, **heap, "BENCH_LUA": str(LUA)},
-        start_new_session=True,
+        process_group=0,
     )
     try:
         return process.communicate(timeout=limit_s)[0].decode()

@@ -32,7 +32,9 @@ def running(
             stdout=output,
             stderr=output,
             env={**os.environ, **(environment or {})},
-            start_new_session=True,  # Ctrl-C is for the harness, which then ends them in order
+            # A group, since Ctrl-C is for the harness, which then ends them in order. Not a session: Linux would share
+            # the core by sessions (autogroup, sched(7)), and no process's own priority would count against another's.
+            process_group=0,
             preexec_fn=_end_with_parent,
         )
     try:
@@ -50,15 +52,15 @@ def end(process: subprocess.Popen[bytes], patience_s: float = 60) -> None:
         process.kill()
         process.wait()
     for pid in below:
-        if _still_in_session(pid, process.pid):
+        if _still_in_group(pid, process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
 
-def _still_in_session(pid: int, session: int) -> bool:
-    """Whether this pid is still that child: a number taken over by somebody else is in another session."""
+def _still_in_group(pid: int, group: int) -> bool:
+    """Whether this pid is still that child: a number taken over by somebody else is in another group."""
     try:
-        return os.getsid(pid) == session
+        return os.getpgid(pid) == group
     except ProcessLookupError:
         return False
 

@@ -115,7 +115,7 @@ def _stream_server(bench: Bench) -> Iterator[int]:
 def _client(port: int, shape: Shape) -> StreamFigures:
     numbers = [port, shape.streams, shape.rounds, shape.events, shape.pace_ms]
     command = ["taskset", "-c", str(REST_CORE), sys.executable, "-m", "bench.stream_client", *map(str, numbers)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, process_group=0)
     try:
         output = process.communicate(timeout=60 + shape.rounds * shape.events * shape.pace_ms / 1000)[0]
     finally:

@@ -265,7 +265,8 @@ def _worker(arguments: argparse.Namespace) -> int:
 def _control_plane(arguments: argparse.Namespace) -> int:
     from gateway.app import run_control
     from gateway.logs import configure_logs
-    from gateway.process import run_child, yield_to_traffic
+    from gateway.process import run_child
+    from gateway.scheduling import yield_to_traffic
 
     yield_to_traffic()
     config = _config(arguments)

@@ -20,26 +20,6 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-BACKGROUND_NICENESS = 10
-
-
-def yield_to_traffic() -> None:
-    """For the control plane: where cores are short it waits for the relay, not the other way round. Of the calling
-    thread and those it starts."""
-    with contextlib.suppress(OSError, AttributeError):  # not everywhere, and not for everybody
-        os.nice(BACKGROUND_NICENESS)
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
-def give_way() -> None:
-    """For work in pieces (0.1 ms or so) beside traffic: whoever waits for this core may have it now.
-
-    Niceness is about shares of a core, not about when: who is waked waits for the scheduler's whole slice. Measured
-    at one connection on two cores: p99 2.7 ms beside a store's transactions, 0.7 ms beside the same in pieces.
-    """
-    os.sched_yield()
-
-
 _FILES = 65_536
 _TABLE = 16_384
 

@@ -25,7 +25,7 @@ from gateway.exporters.retry import RetryConfig
 from gateway.exporters.settings import CaptureConfig, ClientTlsConfig
 from gateway.model.exchange import Exchange
 from gateway.model.span import Span
-from gateway.process import give_way
+from gateway.scheduling import give_way
 from gateway.telemetry.encode import content_attributes, encode, splice
 from gateway.telemetry.resource import key_values
 from gateway.units import ConfigModel, Duration, Secret

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from gateway.link.records import ExchangeRecord
-from gateway.process import give_way
+from gateway.scheduling import give_way
 from gateway.store import rows
 from gateway.store.tables import UnusableDatabaseError, migrate
 
