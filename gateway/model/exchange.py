@@ -115,6 +115,8 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     """Added before the first upstream byte went out, plus what was held."""
     retried: bool = False
     """The request went out twice because a kept connection had died."""
+    usage_injected: bool = False
+    """The upstream was asked for token usage that the client had not asked for."""
     end: End | None = None
     error_type: str | None = None
     """Low-cardinality: an HTTP status, the API's error type, or `connect_timeout` and the like."""

@@ -66,6 +66,22 @@ class SseDecoder:
             found = rest.find(b"\n\n", found + 2)
         return ends
 
+    @property
+    def held(self) -> int:
+        """Bytes of the unfinished event."""
+        return len(self._rest)
+
+    def let_go(self) -> bytes:
+        """The beginning of an unfinished event that has grown too long; its rest comes as if it were an event.
+
+        What may be a part of its blank line stays.
+        """
+        begun = bytes(self._rest[:-_LONGEST_BLANK_LINE])
+        del self._rest[: len(begun)]
+        self._searched = 0
+        self._first = self._first and not begun
+        return begun
+
     def end(self) -> SseEvent | None:
         """What is left when the stream is over: an event without its blank line, perhaps cut in the middle."""
         if not self._rest:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from gateway.model.exchange import Refusal
+from gateway.proxy.amended import AmendedRelay
 from gateway.proxy.handler import RequestHead
 from gateway.proxy.headers import by_name, repeats_framing, without_authority
 from gateway.proxy.refusals import bad_http, header_too_large, refusal_answer, too_large, too_slow, trailers_too_large
@@ -215,7 +216,8 @@ class ClientConnection(asyncio.Protocol):
         if plan.exchange is None:
             self._answer_empty(head, plan.answer)
             return None
-        relay = Relay(head, plan, plan.exchange, self, self._handler, self._server.pool)
+        kind = Relay if plan.amendment is None else AmendedRelay
+        relay = kind(head, plan, plan.exchange, self, self._handler, self._server.pool)
         self._relay = self._receiving = relay
         self._server.relays.add(relay)
         if plan.refusal is None and head.content_length is not None and head.content_length > self._limits.body:

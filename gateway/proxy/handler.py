@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -43,6 +43,32 @@ class RequestHead(msgspec.Struct, eq=False, gc=False):
     """Monotonic time of the request's first byte."""
 
 
+class Filter(Protocol):
+    """Keeps a part of one answer's body from the client."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go on of this and of what was held; cut anywhere."""
+
+    def end(self) -> bytes:
+        """The body is over or broke off: what may go on of what was held. Called once."""
+
+
+class Amended(NamedTuple):
+    body: bytes
+    """The whole body for the upstream; its length is the relay's business."""
+    forward: Headers
+
+
+class Amendment(Protocol):
+    """What a setting changes about an exchange on its way. An exchange without one pays nothing for those that have."""
+
+    def request(self, exchange: Exchange, forward: Headers) -> Amended | None:
+        """The request is here, whole, and about to leave. None: it stays as it is, and so does its answer."""
+
+    def answer(self, status: int, header_map: dict[bytes, bytes]) -> Filter | None:
+        """The head of an amended request's answer is here. None: the answer stays as it is."""
+
+
 class Plan(msgspec.Struct, eq=False, gc=False):
     """What is to become of a request: sent on to `origin`, refused, or answered right here."""
 
@@ -55,6 +81,7 @@ class Plan(msgspec.Struct, eq=False, gc=False):
     """A status to answer with, without a body and without an exchange (`HEAD /`)."""
     forward: Headers = []
     """End-to-end headers for the upstream, with its Host; the relay adds `Transfer-Encoding` or a missing length."""
+    amendment: Amendment | None = None
 
 
 class Handler(Protocol):

@@ -213,7 +213,7 @@ class Relay:
             framing = b"Content-Length: %d\r\n" % len(payload)
         else:
             framing = b"Transfer-Encoding: chunked\r\n"
-            payload = _chunk(payload)
+            payload = chunk(payload)
         self._upstream = connection
         self._streaming_up = not whole
         now_ns = time.perf_counter_ns()
@@ -241,7 +241,7 @@ class Relay:
         if self._upstream is None:
             return
         if self.head.chunked:
-            self._upstream.transport.write(_chunk(data) if data else b"0\r\n\r\n")
+            self._upstream.transport.write(chunk(data) if data else b"0\r\n\r\n")
         elif data:
             self._upstream.transport.write(data)
 
@@ -415,5 +415,6 @@ class Relay:
         self._handler.end(exchange)
 
 
-def _chunk(data: bytes) -> bytes:
+def chunk(data: bytes) -> bytes:
+    """Nothing is no chunk: an empty one would end the body."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""

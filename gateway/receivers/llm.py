@@ -17,6 +17,7 @@ from gateway.proxy.handler import Origin, Plan, RequestHead
 from gateway.proxy.headers import NOT_FORWARDED, lower_names, named_in_connection
 from gateway.proxy.routes import Routes
 from gateway.receivers.llm_config import LlmConfig, ProviderConfig
+from gateway.receivers.llm_usage import USAGE_API, UsageInjection
 
 _OURS = frozenset(
     {
@@ -56,6 +57,7 @@ class _Upstream:
     base_path: bytes
     credential: tuple[bytes, bytes] | None
     """The header that carries the key the gateway holds, or None: the client's own passes."""
+    include_usage: bool
 
 
 class _Call(NamedTuple):
@@ -84,6 +86,7 @@ class LlmReceiver:
         )
         self._capture = config.capture_max
         self._propagate = config.propagate
+        self._usage = UsageInjection(pipeline.counters)
         self._dropped = NOT_FORWARDED | _OURS | (frozenset() if config.propagate else _TRACE_CONTEXT)
         self._calls: dict[tuple[str, bytes], _Call] = {}
 
@@ -101,7 +104,9 @@ class LlmReceiver:
         exchange.operation = provider.operation
         exchange.server_address = upstream.origin.host
         exchange.server_port = upstream.origin.port
-        return Plan(exchange, upstream.origin, sent, forward=self._forward(head, upstream, exchange))
+        forward = self._forward(head, upstream, exchange)
+        amendment = self._usage if upstream.include_usage and provider.name == USAGE_API else None
+        return Plan(exchange, upstream.origin, sent, forward=forward, amendment=amendment)
 
     def _call(self, head: RequestHead) -> _Call | Plan:
         """Where the request goes, or the plan to answer it here."""
@@ -234,6 +239,7 @@ def _upstream(name: str, provider: ProviderConfig) -> _Upstream:
         authority=origin.authority,
         base_path=url.path.rstrip("/").encode(),
         credential=credential,
+        include_usage=provider.include_usage,
     )
 
 

@@ -55,6 +55,11 @@ class ProviderConfig(ConfigModel):
     """`gen_ai.provider.name` on spans; the provider's name in the map where left out."""
     ca_file: Annotated[str, AfterValidator(_existing_file)] | None = None
     """PEM of the authority that signed an https upstream's certificate, instead of the system's."""
+    include_usage: bool = False
+    """Ask for the token usage of OpenAI Chat Completions streams where the client does not, and hide the extra chunk.
+
+    The other chunks then have `"usage":null`, as the API says; that is harmless, and stays.
+    """
 
 
 class TimeoutsConfig(ConfigModel):

@@ -180,6 +180,8 @@ def _add_outcome(parts: Parts, exchange: Exchange, error: str | None) -> None:
             _capture(request, response),
         )
     )
+    if exchange.usage_injected:
+        parts.append((sc.SPANGATE_USAGE_INJECTED, True))
     if request is not None and request.stream and exchange.first_byte_ns:
         sent = exchange.upstream_started_ns or exchange.opened_ns
         parts.append((sc.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, max(0, exchange.first_byte_ns - sent) / 1e9))

@@ -63,3 +63,13 @@ def test_an_event_comes_out_as_soon_as_it_is_whole() -> None:
     assert decoder.feed(b"data: a\n") == []
     assert decoder.feed(b"\nda") == [SseEvent("", b"a", b"data: a\n\n")]
     assert decoder.end() == SseEvent("", b"", b"da")
+
+
+def test_the_beginning_of_a_long_event_can_be_let_go_and_its_end_is_still_found() -> None:
+    decoder = SseDecoder()
+    decoder.feed(b"data: long\r\n\r")
+    assert decoder.held == 13
+    assert decoder.let_go() == b"data: lon"
+    assert decoder.let_go() == b""
+    assert [event.raw for event in decoder.feed(b"\ndata: b\n\nda")] == [b"g\r\n\r\n", b"data: b\n\n"]
+    assert decoder.held == 2

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from gateway.model.exchange import Captured, Exchange, Refusal
-from gateway.proxy.handler import Origin, Plan, RequestHead
+from gateway.proxy.handler import Amendment, Origin, Plan, RequestHead
 from gateway.proxy.headers import NOT_FORWARDED, forwardable
 from gateway.proxy.limits import Limits
 from gateway.proxy.server import ProxyServer
@@ -65,6 +65,15 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
     return head
 
 
+def dechunked(data: bytes) -> bytes:
+    out = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        out += data[: int(size, 16)]
+        data = data[int(size, 16) + 2 :]
+    return out
+
+
 class RecordingHandler:
     """The least a handler can be: everything goes to one origin, everything that ended is remembered."""
 
@@ -74,6 +83,7 @@ class RecordingHandler:
         self.all: list[Exchange] = []
         self.on_ready: Callable[[Exchange], Awaitable[None] | None] = lambda exchange: None
         self.capture = 1 << 20
+        self.amendment: Amendment | None = None
 
     def open(self, head: RequestHead) -> Plan:
         if head.target == b"/":
@@ -85,7 +95,7 @@ class RecordingHandler:
             (name, self.origin.authority) if name.lower() == b"host" else (name, value)
             for name, value in forwardable(head.headers, head.header_map, NOT_FORWARDED)
         ]
-        return Plan(exchange, self.origin, head.target, forward=forward)
+        return Plan(exchange, self.origin, head.target, forward=forward, amendment=self.amendment)
 
     def _exchange(self, head: RequestHead) -> Exchange:
         return Exchange(
@@ -97,6 +107,7 @@ class RecordingHandler:
             Captured(self.capture),
             bytes(16),
             bytes(8),
+            header_map=head.header_map,
             provider="fake",
             opened_ns=head.opened_ns,
         )

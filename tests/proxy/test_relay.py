@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.model.exchange import Exchange, Refusal
-from tests.proxy.conftest import Bench, MakeBench, read_request
+from tests.proxy.conftest import Bench, MakeBench, dechunked, read_request
 
 GET = b"GET /v1/models HTTP/1.1\r\nHost: gw\r\n\r\n"
 
@@ -232,16 +232,7 @@ async def test_a_chunked_body_beyond_what_is_kept_streams_through(make_bench: Ma
     await wire.send(b"POST /v1/x HTTP/1.1\r\nHost: gw\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
     assert (await wire.answer())[1] == b"ok"
     assert (await bench.ended()).request_body.size == 1_000_000
-    assert _dechunked(bench.upstream.requests[0].split(b"\r\n\r\n", 1)[1]) == piece * 20
-
-
-def _dechunked(data: bytes) -> bytes:
-    out = b""
-    while data:
-        size, _, data = data.partition(b"\r\n")
-        out += data[: int(size, 16)]
-        data = data[int(size, 16) + 2 :]
-    return out
+    assert dechunked(bench.upstream.requests[0].split(b"\r\n\r\n", 1)[1]) == piece * 20
 
 
 async def test_a_long_answer_is_relayed_whole_and_kept_in_part(make_bench: MakeBench) -> None:

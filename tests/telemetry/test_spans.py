@@ -46,6 +46,7 @@ def _every_fact(exchange: Exchange) -> None:
     exchange.request.stream = True
     exchange.response.usage = Usage("reported", 20, 2, 10, 5, 1)
     exchange.response.raw_finish_reasons = ["end_turn"]
+    exchange.usage_injected = True
     exchange.status = 500
 
 
@@ -87,6 +88,7 @@ CONTRACT: list[tuple[str, AttributeValue]] = [
     ("gen_ai.response.finish_reasons", ("stop",)),
     ("spangate.response.finish_reasons_raw", ("end_turn",)),
     ("spangate.capture", "full"),
+    ("spangate.usage.injected", True),
     ("gen_ai.response.time_to_first_chunk", 1.25),
     ("spangate.overhead_ms", 0.125),
     ("http.request.method", "POST"),
@@ -112,6 +114,10 @@ def test_tokens_that_were_not_said_are_left_out(answered: Exchange) -> None:
     assert keys["gen_ai.usage.input_tokens"] == 0
     assert keys["spangate.usage.state"] == "partial"
     assert not any(key.startswith("gen_ai.usage.") for key in keys if key != "gen_ai.usage.input_tokens")
+
+
+def test_usage_that_nobody_asked_for_in_the_clients_place_is_not_said_to_be_injected(answered: Exchange) -> None:
+    assert attribute(span_of(answered), "spangate.usage.injected") is None
 
 
 def test_a_derived_session_is_no_conversation(answered: Exchange) -> None:
