@@ -11,6 +11,7 @@ from gateway.model.exchange import Exchange
 from gateway.model.message import Entry, RequestReading, ResponseReading
 from gateway.model.session import SessionRef
 from gateway.model.span import Span
+from gateway.providers.known import ROLES
 from gateway.units import ConfigModel
 
 ContentSetting = Literal["full", "redacted", "none"]
@@ -134,7 +135,12 @@ def _unsent(
     for entry in outputs:
         if entry.digest not in sent:
             new[entry.digest] = entry
-    return tuple([MessageRecord(entry.digest, entry.role, content_of(entry)) for entry in new.values()])
+    return tuple([MessageRecord(entry.digest, _role(entry), content_of(entry)) for entry in new.values()])
+
+
+def _role(entry: Entry) -> str:
+    """SECURITY: a role that is none is somebody's text, and belongs to the content."""
+    return entry.role if entry.role in ROLES else ""
 
 
 class _ReadablePart(msgspec.Struct):

@@ -4,11 +4,13 @@ A model reads a word in full-width letters, with zero-width characters in it or 
 detectors.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
-from unicodedata import category, normalize
+from unicodedata import category, combining, normalize
 
 from gateway.policy.detectors.shape import Place
 
@@ -26,6 +28,12 @@ _ALSO_IGNORABLE = frozenset(
     )
 )
 """Unicode's Default_Ignorable_Code_Point outside category Cf: fillers and variation selectors."""
+
+_MARKS_IN_A_ROW = 30
+"""More are no letter of any language (Unicode's Stream-Safe Text Format, UAX #15)."""
+_MANY_MARKS = re.compile(f"\0{{{_MARKS_IN_A_ROW + 1},}}")
+_BREAK = "\u034f"
+"""Combining grapheme joiner: marks on its two sides are not put in order together. Nobody sees it."""
 
 
 class Reading(NamedTuple):
@@ -63,7 +71,8 @@ def readings_of(text: str) -> tuple[Reading, ...]:
 def plain_text(text: str) -> str:
     """In compatibility characters (Unicode's NFKC), without those that nobody sees."""
     unseen = {ord(character): None for character in set(text) if _ignorable(character)}
-    return normalize("NFKC", text.translate(unseen) if unseen else text)
+    broken = _with_breaks(text.translate(unseen) if unseen else text)
+    return normalize("NFKC", broken).replace(_BREAK, "")
 
 
 def pieces(texts: Sequence[str], place: Place) -> Iterator[tuple[int, Place]]:
@@ -86,6 +95,30 @@ def _unescaped(text: str) -> str:
     for escape, same_length in _SAME_LENGTH:
         text = text.replace(escape, same_length)
     return text
+
+
+def _with_breaks(text: str) -> str:
+    """Never more marks in a row than letters have: putting them in order takes time by the square of their number, a
+    minute for half a megabyte."""
+    marks = {ord(character): "\0" for character in set(text) if _is_mark(character)}
+    if len(text) <= _MARKS_IN_A_ROW or not marks:
+        return text
+    pieces: list[str] = []
+    kept = 0
+    for run in _MANY_MARKS.finditer(text.translate(marks)):
+        start, end = run.span()
+        pieces.append(text[kept:start])
+        pieces.append(
+            _BREAK.join([text[at : min(at + _MARKS_IN_A_ROW, end)] for at in range(start, end, _MARKS_IN_A_ROW)])
+        )
+        kept = end
+    return "".join([*pieces, text[kept:]])
+
+
+@lru_cache(maxsize=4096)
+def _is_mark(character: str) -> bool:
+    """Also those that only begin with one once they are taken apart."""
+    return not character.isascii() and combining(normalize("NFKD", character)[0]) != 0
 
 
 def _ignorable(character: str) -> bool:

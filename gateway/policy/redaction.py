@@ -21,7 +21,7 @@ from gateway.model.message import (
     ToolCallResponse,
     Uri,
 )
-from gateway.policy.engine import Found, PolicySet
+from gateway.policy.engine import Found
 from gateway.policy.plain import pieces
 
 _KEY = "redacted"
@@ -51,11 +51,6 @@ class Detector(Protocol):
     def sensitive_in(self, text: str) -> list[Found]: ...
 
 
-def builtin_sensitive() -> PolicySet:
-    """A detector for where no policy is configured. Compiling it takes a third of a second: keep it."""
-    return PolicySet(())
-
-
 def redacted(entry: Entry, detector: Detector) -> bytes:
     """The entry's message as JSON with `[category]` in place of every finding; remembered in the entry."""
     known: bytes | None = entry.notes.get(_KEY)
@@ -71,7 +66,8 @@ def _redacted(entry: Entry, detector: Detector) -> bytes:
     across = _across(message.parts, detector)
     parts = tuple(_clean_part(part, detector, across.get(number, [])) for number, part in enumerate(message.parts))
     name = _clean_text(message.name, detector, []) if message.name else message.name
-    return _to_json(msgspec.structs.replace(message, parts=parts, name=name))
+    role = _clean_text(message.role, detector, [])
+    return _to_json(msgspec.structs.replace(message, role=role, parts=parts, name=name))
 
 
 def _across(parts: Sequence[Part], detector: Detector) -> dict[int, list[Found]]:
@@ -92,6 +88,8 @@ def _text_of(part: Part) -> str:
 
 
 def _clean_part(part: Part, detector: Detector, across: list[Found]) -> Part:
+    if isinstance(part, ToolCall | ServerToolCall):
+        part = msgspec.structs.replace(part, name=_clean_text(part.name, detector, []))
     field = _FIELDS.get(type(part))
     if field is None:
         return part

@@ -25,7 +25,7 @@ from gateway.model.message import (
 
 _to_json = msgspec.json.Encoder().encode
 _Key = tuple[object, bytes]
-_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function", ""})
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function", ""})
 """What a role is supposed to be; some servers hand on any other to the model as it stands."""
 
 
@@ -38,7 +38,7 @@ def entry_of(message: Message) -> Entry:
     json = _to_json(message)
     parts = message.parts
     # Most messages are one text: asked directly, a third of the time that the general way takes.
-    plain = len(parts) == 1 and type(parts[0]) is Text and message.name is None and message.role in _ROLES
+    plain = len(parts) == 1 and type(parts[0]) is Text and message.name is None and message.role in ROLES
     texts = (parts[0].content,) if plain else texts_of(message)  # type: ignore[union-attr]
     return Entry(blake2b(json, digest_size=16).digest(), message.role, json, texts)
 
@@ -47,7 +47,7 @@ def texts_of(message: Message) -> tuple[str, ...]:
     """One string for each part that a detector can read, in order, then the names: a model reads those too."""
     texts = [text for part in message.parts if (text := readable(part)) is not None]
     names = [part.name for part in message.parts if isinstance(part, ToolCall | ServerToolCall)]
-    role = "" if message.role in _ROLES else message.role
+    role = "" if message.role in ROLES else message.role
     return (*texts, *filter(None, (role, message.name, *dict.fromkeys(names))))
 
 

@@ -67,6 +67,26 @@ def test_each_character_leads_back_to_what_it_was_made_of(text: str) -> None:
     assert len(origins) == len(plain_text(text))
 
 
+@given(marks=st.integers(25, 100), around=st.sampled_from(["", "a", "\u1112\u1161", "\0"]))
+def test_marks_without_end_lead_back_too(marks: int, around: str) -> None:
+    test_each_character_leads_back_to_what_it_was_made_of.hypothesis.inner_test(  # type: ignore[attr-defined]
+        f"{around}e" + "\u0301\u0327\u0f73"[: marks % 3 + 1] * marks + around
+    )
+
+
+def test_marks_are_put_in_order_a_letters_worth_at_a_time() -> None:
+    """All of them at once took a minute for half a megabyte: this test would be felt."""
+    many = "e" + "\u0301\u0327" * 200_000
+    plain = plain_text(many)
+    assert len(plain) == len(many) - 1
+    assert plain[:60] == "\u0229" + "\u0327" * 14 + "\u0301" * 15 + "\u0327" * 15 + "\u0301" * 15
+
+
+@pytest.mark.parametrize("mark", ["\u0301", "\u0f73", "\u302a"])
+def test_what_a_letter_may_have_is_normalised_whole(mark: str) -> None:
+    assert plain_text("e\u0327" + mark * 28) == normalize("NFKC", "e\u0327" + mark * 28)
+
+
 def test_no_character_changes_places_when_it_is_normalised() -> None:
     for code in range(sys.maxunicode + 1):
         character = chr(code)
