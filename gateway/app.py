@@ -53,16 +53,20 @@ class Worker:
         self.llm = llm_config(config)
         pipeline = config.service.pipelines["traces"]
         policies = _policies(config, pipeline.processors)
+        self._uplink = Uplink(control_path, f"worker-{os.getpid()}")
         self.exporters = [
-            _exporter(name, config.exporters[name], config, policies, control_path, environ)
+            _exporter(name, config.exporters[name], config, policies, self._uplink, environ)
             for name in pipeline.exporters
         ]
         providers: Sequence[Provider] = (OpenAIChat(), AnthropicMessages(), Generic())
-        processors = [
-            _processor(config.processors[name], config, policies, self._reading) for name in pipeline.processors
-        ]
+        self.processors = {
+            name: _processor(config.processors[name], config, policies, self._reading) for name in pipeline.processors
+        }
         self.pipeline = Pipeline(
-            processors, self.exporters, {provider.name: provider for provider in providers}, KnownMessageCache()
+            [*self.processors.values()],
+            self.exporters,
+            {provider.name: provider for provider in providers},
+            KnownMessageCache(),
         )
         self.receiver = LlmReceiver(self.llm, self.pipeline, providers)
 
@@ -75,6 +79,8 @@ class Worker:
             _log.warning("protobuf runs without upb, many times slower; install a protobuf wheel for this platform")
         for exporter in self.exporters:
             await exporter.start()
+        if has_control_plane(self._config) and not stores(self._config):
+            self._uplink.start()  # nothing to send, but the health check must know who is there
         server = ProxyServer(self.receiver, limits_of(self.llm))
         await server.listen(listening)
         ready()
@@ -84,12 +90,14 @@ class Worker:
             _log.warning("running exchanges were cut at the deadline", exchanges=cut, after_s=self.llm.drain)
         self.pipeline.drain()
         await asyncio.gather(*(exporter.drain(_EXPORT_DRAIN_S) for exporter in self.exporters))
-        _log.info("worker stopped", **self.totals())
+        await self._uplink.drain(0)
+        _log.info("worker stopped", **self.totals(), llm=server.counters())
 
     def totals(self) -> dict[str, int | dict[str, int]]:
         """What went through, what was dropped, what failed: by component."""
         totals: dict[str, int | dict[str, int]] = dict(self.pipeline.counters)
         totals.update({f"failures.{where}": count for where, count in self.pipeline.failures.items()})
+        totals.update({name: processor.counters() for name, processor in self.processors.items()})
         totals.update({exporter.name: exporter.counters() for exporter in self.exporters})
         return totals
 
@@ -106,7 +114,9 @@ async def run_worker(
 async def run_control(config: Config, socket_fd: int, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     """The control plane process' main."""
     settings = ControlSettings(
-        config.extension(StorageConfig) or StorageConfig(),
+        (config.extension(StorageConfig) or StorageConfig())
+        if stores(config) or config.extension(ConsoleConfig)
+        else None,
         config.extension(ConsoleConfig),
         config.extension(HealthCheckConfig),
         workers=config.service.workers,
@@ -117,8 +127,24 @@ async def run_control(config: Config, socket_fd: int, stop: asyncio.Event, ready
 
 
 def llm_config(config: Config) -> LlmConfig:
-    """The one llm receiver of this version."""
-    return next(found for found in config.receivers.values() if isinstance(found, LlmConfig))
+    """Of the receiver in the pipeline, the one of this version."""
+    found = config.receivers[receiver_id(config)]
+    assert isinstance(found, LlmConfig)
+    return found
+
+
+def receiver_id(config: Config) -> str:
+    [name] = dict.fromkeys(config.service.pipelines["traces"].receivers)
+    return name
+
+
+def stores(config: Config) -> bool:
+    return any(isinstance(config.exporters[name], StoreConfig) for name in config.service.pipelines["traces"].exporters)
+
+
+def has_control_plane(config: Config) -> bool:
+    """Its parts are the store, the pages and the health check; a gateway without them is workers alone."""
+    return stores(config) or any(config.extension(served) is not None for served in (ConsoleConfig, HealthCheckConfig))
 
 
 def listen_address(config: Config) -> tuple[str, int]:
@@ -170,7 +196,7 @@ def _exporter(
     written: ConfigModel,
     config: Config,
     policies: PolicySet,
-    control_path: str,
+    uplink: Uplink,
     environ: Mapping[str, str],
 ) -> Exporter:
     if isinstance(written, OtlpHttpConfig):
@@ -180,7 +206,7 @@ def _exporter(
         storage = config.extension(StorageConfig) or StorageConfig()
         return StoreExporter(
             name,
-            Uplink(control_path, f"worker-{os.getpid()}"),
+            uplink,
             storage.content,
             lambda entry: redacted(entry, policies),
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 
+import structlog
 from aiohttp import web
 
 from gateway.console.app import console_app
@@ -22,10 +23,13 @@ from gateway.store.config import StorageConfig
 from gateway.store.sqlite import StoreWriter
 from gateway.store.tables import UnusableDatabaseError
 
+_log = structlog.get_logger("gateway.control")
+
 
 @dataclass(slots=True, frozen=True)
 class ControlSettings:
-    storage: StorageConfig
+    storage: StorageConfig | None
+    """None where nothing is kept and nothing shown."""
     console: ConsoleConfig | None = None
     """None where the extension is not in use; the same for health."""
     health: HealthCheckConfig | None = None
@@ -53,8 +57,10 @@ async def run_control_plane(
 
     Raises ControlPlaneError where the database or an endpoint cannot be had.
     """
-    writer = StoreWriter(settings.storage.path, settings.storage.retention)
-    await asyncio.to_thread(_start_writer, writer, settings.storage)
+    writer: StoreWriter | None = None
+    if settings.storage is not None:
+        writer = StoreWriter(settings.storage.path, settings.storage.retention)
+        await asyncio.to_thread(_start_writer, writer, settings.storage)
     link = LinkServer(writer)
     listening = socket(fileno=os.dup(listen_fd))
     closing: list[Callable[[], None]] = []
@@ -74,7 +80,8 @@ async def run_control_plane(
     finally:
         # What was read is stored and acknowledged first; only then do connections close.
         await link.pause()
-        await asyncio.to_thread(writer.stop, settings.drain_s)
+        if writer is not None:
+            await asyncio.to_thread(writer.stop, settings.drain_s)
         await asyncio.sleep(0)
         await link.stop()
         listening.close()
@@ -82,6 +89,7 @@ async def run_control_plane(
             await runner.cleanup()
         for close in closing:
             close()
+        _log.info("control plane stopped", link=link.counters(), **({"store": writer.counters()} if writer else {}))
 
 
 def _start_writer(writer: StoreWriter, storage: StorageConfig) -> None:
@@ -100,6 +108,7 @@ def _start_writer(writer: StoreWriter, storage: StorageConfig) -> None:
 async def _start_console(
     settings: ControlSettings, config: ConsoleConfig, closing: list[Callable[[], None]]
 ) -> web.AppRunner:
+    assert settings.storage is not None, "the console shows the store"
     path = settings.storage.path
     given = settings.admin_token or os.environ.get("SPANGATE_ADMIN_TOKEN")
     try:
@@ -130,11 +139,11 @@ def _show(token: AdminToken, folder: Path) -> None:
         sys.stderr.flush()
 
 
-def _health_check(writer: StoreWriter, link: LinkServer, expected: int) -> Callable[[], Health]:
+def _health_check(writer: StoreWriter | None, link: LinkServer, expected: int) -> Callable[[], Health]:
     def check() -> Health:
         connected = len(link.workers)
         reason = None
-        if writer.trouble is not None:
+        if writer is not None and writer.trouble is not None:
             reason = f"the store cannot be written: {writer.trouble}"
         elif not connected:
             reason = "no worker is connected"

@@ -13,12 +13,11 @@ from typing import TextIO
 import structlog
 import yaml
 
-from gateway.app import listen_address, llm_config
+from gateway.app import has_control_plane, listen_address, llm_config, receiver_id
 from gateway.config.schema import Config
-from gateway.console.config import ConsoleConfig, HealthCheckConfig
+from gateway.console.config import ConsoleConfig
 from gateway.console.serving import listens_everywhere, openable
 from gateway.demo.model import BuiltinModel
-from gateway.exporters.store import StoreConfig
 from gateway.supervisor import Child, ControlSocket, Supervisor, bind
 
 _log = structlog.get_logger("gateway.run")
@@ -39,10 +38,10 @@ async def run_gateway(
     if (unheeded := unheeded_endpoint(config_argv, os.environ)) is not None:
         _log.warning(unheeded)
     llm = llm_config(config)
-    listening = bind(listen_address(config), "receivers::llm::endpoint")
+    listening = bind(listen_address(config), f"receivers::{receiver_id(config)}::endpoint")
     control = ControlSocket()
     children: list[Child] = []
-    if _has_control_plane(config):
+    if has_control_plane(config):
         fds = (control.socket.fileno(),)
         children.append(Child("control plane", ["control-plane", "--socket-fd", str(fds[0]), *config_argv], fds))
     fds = (listening.fileno(),)
@@ -126,15 +125,6 @@ async def run_until_stop(argv: Sequence[str], supervisor: Supervisor) -> None:
     if not ended.done():
         process.kill()
     await ended
-
-
-def _has_control_plane(config: Config) -> bool:
-    """Its parts are the store, the pages and the health check; a gateway without them is workers alone."""
-    stores = any(
-        isinstance(config.exporters[name], StoreConfig) for name in config.service.pipelines["traces"].exporters
-    )
-    served = (ConsoleConfig, HealthCheckConfig)
-    return stores or any(isinstance(config.extensions[name], served) for name in config.service.extensions)
 
 
 def welcome(config: Config) -> str:

@@ -26,7 +26,8 @@ class RecordSink(Protocol):
 class LinkServer:
     """Accepts workers on an already listening Unix socket."""
 
-    def __init__(self, sink: RecordSink) -> None:
+    def __init__(self, sink: RecordSink | None) -> None:
+        """`sink`: None where nothing is kept; whoever sends records all the same is refused."""
         self.sink = sink
         self.workers: dict[str, int] = {}
         """Connections by worker id."""
@@ -60,6 +61,9 @@ class LinkServer:
             self._nobody_left.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._nobody_left.wait(), deadline_s)
+
+    def counters(self) -> dict[str, int]:
+        return {"received": self.received, "refused": self.refused}
 
     def worker_left(self, worker: str) -> None:
         left = self.workers.pop(worker) - 1
@@ -128,6 +132,8 @@ class _WorkerConnection(asyncio.Protocol):
 
     def _submit(self, batch: Batch, size: int) -> None:
         assert self._transport is not None
+        if self._server.sink is None:
+            raise ValueError("records, and nothing is kept")
         self._server.received += len(batch.records)
         self._unstored += size
         if self._unstored > _UNSTORED_BYTES:

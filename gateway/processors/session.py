@@ -110,6 +110,10 @@ class SessionProcessor(Processor):
         session.parent_exchange = parent
         session.new_from = known - len(ahead) if known > len(ahead) else 0
 
+    def counters(self) -> dict[str, int]:
+        """`ignored.<where>`: what could not be an id or a label; and what the state had to forget."""
+        return {f"ignored.{where}": count for where, count in self.ignored.items()} | self._state.counters
+
     def _tools_digest(self, tools: bytes) -> bytes:
         """Of the latest tools it is remembered: an agent sends the same 50 KB with each turn."""
         digest = self._tools.get(tools)

@@ -9,7 +9,7 @@ import structlog
 
 from gateway.model.exchange import Captured, End, Exchange, Headers, Refusal
 from gateway.proxy.handler import Handler, Plan, RequestHead
-from gateway.proxy.headers import HOP_BY_HOP, forwardable, lines, request_head
+from gateway.proxy.headers import HOP_BY_HOP, by_name, forwardable, lines, request_head
 from gateway.proxy.refusals import internal, refusal_answer, too_large, unavailable
 from gateway.proxy.upstream import NO_BODY_STATUS, Pool, ResponseHead, UpstreamConnection
 
@@ -262,7 +262,8 @@ class Relay:
 
     def on_interim(self, status: int, reason: bytes, headers: Headers) -> None:
         if self.head.http_minor == 1 and status != 100:
-            self._out.append(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, lines(headers)))
+            passed = _passed(headers, by_name(headers))
+            self._out.append(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, lines(passed)))
 
     def on_response(self, response: ResponseHead) -> None:
         exchange = self.exchange
@@ -274,7 +275,6 @@ class Relay:
         status = response.status
         bodyless = self.head.method == "HEAD" or status in NO_BODY_STATUS
         fields = response.header_map
-        dropped = HOP_BY_HOP
         framing = b""
         if not bodyless and response.content_length is None:
             if self.head.http_minor == 1:
@@ -285,10 +285,7 @@ class Relay:
         if not self._keep_alive or self.head.http_minor == 0 or not self._body_complete:
             self._keep_alive = False
             framing += b"Connection: close\r\n"
-        forged = [name for name in fields if name[:11] == _OURS]
-        if forged:  # nobody but the gateway speaks for the gateway
-            dropped = dropped.union(forged)
-        passed = response.headers if dropped.isdisjoint(fields) else forwardable(response.headers, fields, dropped)
+        passed = _passed(response.headers, fields)
         self._out.append(
             b"HTTP/1.1 %d %b\r\n%b%b%b\r\n"
             % (status, response.reason, lines(passed), self._handler.response_headers(exchange), framing)
@@ -348,6 +345,8 @@ class Relay:
             # A kept connection may have been closed while our request was on its way; nothing was answered, so
             # nothing was begun (RFC 9110, 9.2.2 and RFC 9112, 9.3.1). Once, on a connection of its own.
             exchange.retried = True
+            # What the dead connection took is not what the gateway added.
+            self._decided_ns += time.perf_counter_ns() - exchange.upstream_started_ns
             self._start(self._connect())
             return
         self._fail("upstream_gone", error_type)
@@ -413,6 +412,15 @@ class Relay:
             self._task.cancel()
         self._task = None
         self._handler.end(exchange)
+
+
+def _passed(headers: Headers, fields: dict[bytes, bytes]) -> Headers:
+    """What of an upstream's headers reaches the client."""
+    dropped = HOP_BY_HOP
+    forged = [name for name in fields if name[:11] == _OURS]
+    if forged:  # nobody but the gateway speaks for the gateway
+        dropped = dropped.union(forged)
+    return headers if dropped.isdisjoint(fields) else forwardable(headers, fields, dropped)
 
 
 def chunk(data: bytes) -> bytes:

@@ -57,6 +57,15 @@ class ProxyServer:
         self.pool.close()
         return cut
 
+    def counters(self) -> dict[str, int]:
+        """`malformed`: what was no HTTP; `overloaded`: connections beyond the limit."""
+        return {
+            "malformed": self.malformed,
+            "overloaded": self.overloaded,
+            "upstream_opened": self.pool.opened,
+            "upstream_reused": self.pool.reused,
+        }
+
     def connection_closed(self) -> None:
         if self.draining and not self.connections:
             self._idle.set()

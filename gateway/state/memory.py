@@ -59,8 +59,8 @@ class MemoryState:
         self._latest: OrderedDict[str, tuple[str, int]] = OrderedDict()
         """Window key → (session id, time) of its latest input."""
         self.counters: Counter[str] = Counter()
-        self._secret = urandom(16)
         """`sessions_forgotten`, `windows_forgotten`."""
+        self._secret = urandom(16)
 
     def __len__(self) -> int:
         return len(self._sessions)

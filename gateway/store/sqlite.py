@@ -200,6 +200,8 @@ class StoreWriter:
     def _one_by_one(self, records: Sequence[ExchangeRecord]) -> bool:
         """One that cannot be stored (a number beyond 64 bits) is dropped, and must not hold up the others."""
         if len(records) == 1:
+            if not self._dropped:
+                _log.error("an exchange cannot be stored; further ones are counted", exchange=records[0].id)
             self._dropped += 1
             return True
         return all(self._until_done([record], 1) for record in records)

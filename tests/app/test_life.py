@@ -1,12 +1,14 @@
 """From the command to the last stored exchange: starting, refusing to start, stopping."""
 
 import asyncio
+import json
 import signal
 import socket
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 import yaml
 
@@ -94,3 +96,49 @@ async def test_every_mistake_of_a_configuration_is_said_at_once(tmp_path: Path) 
     said = [line for line in errors if line.startswith("Error: ")]
     for place in ("llm::capture_max", "llm::nonsense", "otlp_http::endpoint", "missing"):
         assert [line for line in said if place in line], place
+
+
+def databases(folder: Path) -> list[Path]:
+    return [*folder.rglob("*.db")]
+
+
+async def test_a_gateway_that_keeps_nothing_is_healthy_and_makes_no_database(
+    model: BuiltinModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = {
+        "exporters": {"debug": {}},
+        "service": {"extensions": ["health_check"], "pipelines": {"traces": {"exporters": ["debug"]}}},
+    }
+    async with WatchedGateway(tmp_path, model.url, config) as gateway, aiohttp.ClientSession() as session:
+        caller = Caller(gateway, session)
+        await caller.call()
+        assert (await gateway.healthy(200))["workers"] == 1
+    assert caller.statuses == [200]
+    assert databases(tmp_path) == []
+
+
+async def test_the_receiver_of_the_pipeline_is_the_one_that_listens(model: BuiltinModel, tmp_path: Path) -> None:
+    [other] = free_ports(1)
+    spare = {"llm/spare": {"endpoint": f"127.0.0.1:{other}"}}
+    gateway = WatchedGateway(tmp_path, model.url)
+    written = yaml.safe_load(gateway.config_file.read_text())
+    written["receivers"] = {**spare, **written["receivers"]}
+    gateway.config_file.write_text(yaml.safe_dump(written, sort_keys=False))
+    async with gateway, aiohttp.ClientSession() as session:
+        caller = Caller(gateway, session)
+        await caller.call()
+        with pytest.raises(OSError, match=str(other)):
+            await asyncio.open_connection("127.0.0.1", other)
+    assert caller.statuses == [200]
+
+
+async def test_whatever_was_counted_is_said_at_the_end(gateway: WatchedGateway, caller: Caller) -> None:
+    await caller.call()
+    await gateway.stop()
+    totals = gateway.totals()
+    assert totals["session"] == {}
+    assert totals["llm"]["malformed"] == 0
+    assert totals["store"]["sent"] == 1
+    [last] = [json.loads(line) for line in gateway.log.splitlines() if "control plane stopped" in line]
+    assert (last["link"]["received"], last["store"]["stored"], last["store"]["dropped"]) == (1, 1, 0)

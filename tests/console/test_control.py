@@ -68,6 +68,7 @@ async def test_what_a_worker_sends_is_kept_shown_and_survives_a_replacement(
         async with _running(settings, listening):
             await _until(lambda: uplink.counters()["sent"] == 2)
     await uplink.drain(1)
+    assert settings.storage is not None
     reader = Reader(settings.storage.path)
     assert [row.id for row in reader.since(0)] == ["a", "b"]
     reader.close()
@@ -105,6 +106,7 @@ async def test_an_occupied_endpoint_is_one_line_with_the_remedy(
 
 
 async def test_an_unusable_database_is_said_at_the_start(settings: ControlSettings, listening: socket.socket) -> None:
+    assert settings.storage is not None
     settings.storage.path.parent.mkdir()
     settings.storage.path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(ControlPlaneError, match="cannot be opened"):

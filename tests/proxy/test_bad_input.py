@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import time
 
 import pytest
 
@@ -323,6 +324,20 @@ async def test_nobody_upstream_speaks_for_the_gateway(bench: Bench) -> None:
     assert b"forged" not in (await wire.answer())[0]
 
 
+async def test_an_interim_answer_speaks_for_nobody_but_its_sender_either(bench: Bench) -> None:
+    bench.upstream.answers(
+        b"HTTP/1.1 103 Early Hints\r\nX-Spangate-Session: forged\r\nConnection: x-hop\r\nX-Hop: forged\r\nLink: </a>\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    )
+    wire = await bench.connect()
+    await wire.send(GET)
+    interim, _ = await wire.answer()
+    assert b"103" in interim
+    assert b"Link: </a>" in interim
+    assert b"forged" not in interim
+    assert (await wire.answer())[1] == b"ok"
+
+
 async def test_endless_trailers_of_a_request_are_refused(make_bench: MakeBench) -> None:
     bench = await make_bench(header=4096)
     wire = await bench.connect()
@@ -454,6 +469,32 @@ async def test_a_kept_connection_that_has_died_costs_one_silent_retry(bench: Ben
     exchanges = [await bench.ended(), await bench.ended()]
     assert [exchange.retried for exchange in exchanges] == [False, True]
     assert [exchange.end for exchange in exchanges] == ["finished", "finished"]
+
+
+async def test_what_a_dead_connection_took_is_not_called_the_gateways_own_time(bench: Bench) -> None:
+    held_ns = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal held_ns
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        if bench.upstream.connections == 1:
+            await read_request(reader)
+            began_ns = time.perf_counter_ns()
+            while time.perf_counter_ns() - began_ns < 50_000_000:
+                await asyncio.sleep(0)
+            held_ns = time.perf_counter_ns() - began_ns
+
+    bench.upstream.serve = serve
+    wire = await bench.connect()
+    await wire.send(post(b"first"))
+    await wire.answer()
+    await wire.send(post(b"second"))
+    await wire.answer()
+    await bench.ended()
+    exchange = await bench.ended()
+    assert exchange.retried
+    assert exchange.overhead_ns <= exchange.duration_ns - held_ns
 
 
 async def test_a_fresh_connection_that_dies_is_not_retried(bench: Bench) -> None:
