@@ -23,6 +23,8 @@ TAIL_DELAY_S = 0.001
 """How long the tail waits for company: the client's next request, which comes right behind an answer, goes first."""
 TAIL_TOGETHER, TAIL_BYTES_TOGETHER = 16, 64 * 1024
 """Exchanges at most, as long as the tail keeps up, before the loop may relay again: half a millisecond's worth."""
+TAIL_AT_MOST = 10 * TAIL_TOGETHER
+"""However many there are: calls wait as long."""
 
 
 class Pipeline:
@@ -135,7 +137,7 @@ class Pipeline:
     def _work_tail(self) -> None:
         """Finish some exchanges, then let the loop relay: few where there are few, a share where they pile up."""
         waiting = len(self._tail)
-        self._finish_next(min(waiting // 2, TAIL_TOGETHER), at_least=waiting // TAIL_TOGETHER)
+        self._finish_next(min(waiting // 2, TAIL_TOGETHER), at_least=min(waiting // TAIL_TOGETHER, TAIL_AT_MOST))
         if self._tail:
             asyncio.get_running_loop().call_soon(self._work_tail)
         else:

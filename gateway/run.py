@@ -22,17 +22,24 @@ from gateway.supervisor import Child, ControlSocket, Supervisor, bind
 
 _log = structlog.get_logger("gateway.run")
 _STOP_MARGIN_S = 10.0
+_DEMO_FOLDER = "data/demo"
+_AFTER_THE_DEMO = f"""\
+Look at them on the console, or in another terminal:
+  .venv/bin/spangate sessions list --set extensions.storage.url=sqlite:///./{_DEMO_FOLDER}/spangate.db
+The console asks for the token that the first start printed; for a new one, stop, delete
+{_DEMO_FOLDER}/admin-token.sha256 and start again. Ctrl-C stops.
+"""
 _OTLP_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _REFERENCE = re.compile(r"\$\{(env:)?OTEL_EXPORTER_OTLP_(TRACES_)?ENDPOINT(:-[^{}]*)?\}")
 
 
 async def run_gateway(
-    config: Config, config_argv: Sequence[str], out: TextIO, then: Sequence[str] | None = None
+    config: Config, config_argv: Sequence[str], out: TextIO, then: Sequence[str] | None = None, afterwards: str = ""
 ) -> int:
     """Until SIGTERM or SIGINT; returns the exit code. Raises StartError.
 
     `config_argv` lets children read the same configuration.
-    `then`: arguments of one more command, run once everything is ready.
+    `then`: arguments of one more command, run once everything is ready; `afterwards`: what is said when it has ended.
     """
     loop = asyncio.get_running_loop()
     if (unheeded := unheeded_endpoint(config_argv, os.environ)) is not None:
@@ -64,6 +71,8 @@ async def run_gateway(
             out.flush()
             if then is not None:
                 await run_until_stop(then, supervisor)
+                out.write(afterwards)
+                out.flush()
         await supervisor.wait()
         await supervisor.stop()
         return 0
@@ -155,8 +164,9 @@ async def run_demo(config_of: Callable[[list[str]], Config], out: TextIO) -> int
         overrides = [
             f"receivers.llm.providers={{openai: {{base_url: {model.url}}}, anthropic: {{base_url: {model.url}}}}}",
             # A folder of its own: the token of the console that `spangate run` shows lies beside its database.
-            "extensions.storage.url=sqlite:///./data/demo/spangate.db",
+            f"extensions.storage.url=sqlite:///./{_DEMO_FOLDER}/spangate.db",
         ]
         config = config_of(overrides)
         argv = [part for override in overrides for part in ("--set", override)]
-        return await run_gateway(config, argv, out, then=["demo-traffic", f"http://{llm_config(config).endpoint}"])
+        traffic = ["demo-traffic", f"http://{llm_config(config).endpoint}"]
+        return await run_gateway(config, argv, out, then=traffic, afterwards=_AFTER_THE_DEMO)

@@ -4,6 +4,8 @@ import resource
 import subprocess
 import sys
 
+import pytest
+
 _PREPARED = """
 import resource
 from gateway.process import make_room_for_connections
@@ -39,3 +41,17 @@ def test_the_table_of_open_files_need_not_grow_under_traffic() -> None:
 
 def test_what_the_system_does_not_allow_is_gone_without() -> None:
     assert _prepared(64, 64)[0] == 64
+
+
+@pytest.mark.parametrize(("missing", "module"), [("None", "asyncio"), ("__import__('uvloop')", "uvloop")])
+def test_without_uvloop_it_runs_on_asyncios_own_loop(missing: str, module: str) -> None:
+    code = f"""
+import sys
+sys.modules["uvloop"] = {missing}
+from gateway.process import new_loop
+loop = new_loop()
+print(type(loop).__module__.partition(".")[0])
+loop.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == module

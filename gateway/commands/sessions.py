@@ -87,10 +87,7 @@ def _write_table(rows: list[SessionRow], printer: Printer) -> None:
     if not rows:
         printer.line("no sessions yet: point an SDK's base URL at the gateway and make a call")
         return
-    cells: list[tuple[str, ...]] = [
-        ("LAST ACTIVITY", "OUTCOME", "EXCHANGES", "TOKENS", "MODEL", "SESSION", "CONVERSATION")
-    ]
-    cells += [_cells(row) for row in rows]
+    cells = [_HEADINGS, *(_cells(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for index, row in enumerate(cells):
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]

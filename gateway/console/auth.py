@@ -22,12 +22,14 @@ class AdminToken:
     hash: bytes
     made: str | None = None
     """The token itself, only where it was made just now: to be shown once."""
+    chosen: bool = False
+    """Somebody thought of it, so it may be a word that can be guessed."""
 
 
 def admin_token(folder: Path, given: str | None) -> AdminToken:
     """The given token, else the one made at the first start, else a new one. Raises OSError for an unusable folder."""
     if given:
-        return AdminToken(_hash(given))
+        return AdminToken(_hash(given), chosen=True)
     file = folder / _FILE
     try:
         return AdminToken(bytes.fromhex(file.read_text("ascii").strip()))
@@ -57,15 +59,19 @@ class Auth:
 
     def __init__(self, token: AdminToken, clock: Callable[[], float] = time.monotonic) -> None:
         self._token_hash = token.hash
+        self._guessable = token.chosen
         self._clock = clock
         self._logins: OrderedDict[bytes, Login] = OrderedDict()
         self._attempts = Attempts(clock)
 
     def accepts(self, token: str, address: str) -> bool:
         """Raises TooManyAttemptsError where `address` showed too many wrong ones; logins it has stay good."""
-        # SECURITY: before the token is looked at, else guessing could go on and only its answers would be withheld.
-        self._attempts.check(address)
-        if hmac.compare_digest(_hash(token), self._token_hash):
+        right = hmac.compare_digest(_hash(token), self._token_hash)
+        # SECURITY: of a chosen token not even the right one counts then, else guessing could go on. One that was made
+        # cannot be guessed, and behind a proxy everybody has one address: nobody may lock the others out.
+        if not right or self._guessable:
+            self._attempts.check(address)
+        if right:
             self._attempts.right(address)
             return True
         self._attempts.wrong(address)

@@ -76,7 +76,7 @@ class OtlpHttpConfig(ConfigModel):
 
 def config_from_env(environ: Mapping[str, str]) -> OtlpHttpConfig | None:
     """What the `OTEL_EXPORTER_OTLP_*` variables say; None where they name no endpoint. Raises ValueError where they
-    ask for what is not here (gRPC) or what is not valid."""
+    ask for what is not here (gRPC, JSON) or what is not valid."""
 
     def variable(name: str) -> str:
         return environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}") or environ.get(f"OTEL_EXPORTER_OTLP_{name}") or ""
@@ -85,9 +85,10 @@ def config_from_env(environ: Mapping[str, str]) -> OtlpHttpConfig | None:
     traces_endpoint = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or not (endpoint or traces_endpoint):
         return None
-    if variable("PROTOCOL") == "grpc":
+    if variable("PROTOCOL") not in ("", "http/protobuf"):
         raise ValueError(
-            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc: set http/protobuf and the endpoint's HTTP port, mostly 4318"
+            f"OTEL_EXPORTER_OTLP_PROTOCOL={variable('PROTOCOL')}: set http/protobuf and the endpoint's HTTP port, "
+            "mostly 4318"
         )
     written: dict[str, Any] = {"endpoint": endpoint or None, "traces_endpoint": traces_endpoint or None}
     written["headers"] = key_values(variable("HEADERS"))

@@ -106,6 +106,9 @@ class Escalation(ConfigModel):
     then: Annotated[None, _refused("belongs to `mode: hold`, not supported yet; leave it out")] = None
 
 
+_Assessed = Annotated[
+    Direction, _refused("tool calls and events are not assessed yet; use `inlet` or `response`", "signal")
+]
 _ByDirection = dict[Direction, Intent]
 _NO_WINDOW = "the response is assessed after it was relayed so far; use `response: after`, or block on the inlet"
 
@@ -115,7 +118,7 @@ class AgentFile(ConfigModel):
 
     agent: Name
     role: AgentRole
-    directions: Annotated[tuple[Direction, ...], BeforeValidator(_listed), Field(min_length=1)] = ("inlet",)
+    directions: Annotated[tuple[_Assessed, ...], BeforeValidator(_listed), Field(min_length=1)] = ("inlet",)
     detect: Annotated[dict[Name, Detect], Field(min_length=1)]
     intent: Intent | dict[str, Intent | _ByDirection] = "flag"
     risk: Risk = "medium"

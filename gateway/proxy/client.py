@@ -62,7 +62,6 @@ class ClientConnection(asyncio.Protocol):
         self._head_bytes = 0
         self._opened_ns = 0
         self.deadline = 0.0
-        self._deadline_name = ""
         self._blocked_since = 0.0
 
     # asyncio.Protocol
@@ -413,7 +412,6 @@ class ClientConnection(asyncio.Protocol):
 
     def _expect(self, name: str, within_s: float) -> None:
         self.deadline = self._server.pool.now + within_s
-        self._deadline_name = name
 
     def sweep(self, now: float) -> None:
         """Called now and then: whoever keeps us waiting too long is let go."""

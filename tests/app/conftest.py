@@ -22,8 +22,14 @@ _POLL_S = 0.02
 class WatchedGateway(Gateway):
     """A gateway whose processes can be told apart."""
 
-    def __init__(self, folder: Path, model_url: str, config: dict[str, Any] | None = None) -> None:
-        super().__init__(folder, model_url, config)
+    def __init__(
+        self,
+        folder: Path,
+        model_url: str,
+        config: dict[str, Any] | None = None,
+        environ: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(folder, model_url, config, environ)
         self._folder = folder
 
     @property

@@ -142,3 +142,9 @@ async def test_whatever_was_counted_is_said_at_the_end(gateway: WatchedGateway, 
     assert totals["store"]["sent"] == 1
     [last] = [json.loads(line) for line in gateway.log.splitlines() if "control plane stopped" in line]
     assert (last["link"]["received"], last["store"]["stored"], last["store"]["dropped"]) == (1, 1, 0)
+
+
+async def test_protobuf_without_its_fast_core_is_said_at_the_start(model: BuiltinModel, tmp_path: Path) -> None:
+    slow = {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
+    async with WatchedGateway(tmp_path, model.url, environ=slow) as gateway:
+        assert "protobuf runs without upb" in gateway.log

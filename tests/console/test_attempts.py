@@ -94,6 +94,17 @@ def test_the_right_token_is_taken_from_another_address_and_not_from_the_guessers
     assert auth.accepts(TOKEN, "192.0.2.2")
 
 
+def test_a_token_that_cannot_be_guessed_is_taken_whatever_else_was_shown(tmp_path: Path, clock: Clock) -> None:
+    made = admin_token(tmp_path, None)
+    assert made.made is not None
+    for auth in (Auth(made, clock), Auth(admin_token(tmp_path, None), clock)):
+        for _ in range(WRONG_MAX):
+            assert not auth.accepts("wrong", "192.0.2.1")
+        with pytest.raises(TooManyAttemptsError):
+            auth.accepts("wrong", "192.0.2.1")
+        assert auth.accepts(made.made, "192.0.2.1")
+
+
 async def test_the_login_says_429_and_when_to_come_back(stranger: Client) -> None:
     for _ in range(WRONG_MAX):
         assert (await stranger.post("/login", data={"token": "wrong"})).status == 401

@@ -291,6 +291,7 @@ _GRPC_PORT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317"}
     "environ",
     [
         _GRPC_PORT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+        _GRPC_PORT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
         _GRPC_PORT | {"OTEL_EXPORTER_OTLP_COMPRESSION": "zip"},
         _GRPC_PORT | {"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317"},

@@ -56,6 +56,7 @@ def test_the_version_is_the_hash_of_the_file() -> None:
         ({"intent": "redact"}, "intent", "use `block` or `flag`"),
         ({"intent": "{c: {inlet: redact}}"}, "intent::c::inlet", "make the agent an observer"),
         ({"inlet": "parallel"}, "inlet", "use `inlet: wait`"),
+        ({"directions": "[inlet, signal]"}, "directions::1", "use `inlet` or `response`"),
         ({"response": "window"}, "response", "use `response: after`"),
         ({"response": "hold"}, "response", "use `response: after`"),
         ({"escalation": "{mode: hold}"}, "escalation::mode", "use `mode: notify`"),
