@@ -11,7 +11,7 @@ from gateway import __version__
 from gateway.config.schema import Config
 from gateway.console.config import ConsoleConfig, HealthCheckConfig
 from gateway.console.serving import openable
-from gateway.contracts import Exporter, Processor, Provider
+from gateway.contracts import Exporter, Processor
 from gateway.control import ControlSettings, run_control_plane
 from gateway.exporters.debug import DebugConfig, DebugExporter
 from gateway.exporters.nop import NopConfig, NopExporter
@@ -25,10 +25,8 @@ from gateway.policy.engine import PolicySet
 from gateway.policy.redaction import redacted
 from gateway.processors.policy import PolicyConfig, PolicyProcessor, policies_of
 from gateway.processors.session import SessionConfig, SessionProcessor
-from gateway.providers.anthropic_messages import AnthropicMessages
-from gateway.providers.generic import Generic
+from gateway.providers.built_in import formats
 from gateway.providers.known import KnownMessageCache
-from gateway.providers.openai_chat import OpenAIChat
 from gateway.proxy.limits import Limits
 from gateway.proxy.server import ProxyServer
 from gateway.receivers.llm import LlmReceiver
@@ -58,7 +56,7 @@ class Worker:
             _exporter(name, config.exporters[name], config, policies, self._uplink, environ)
             for name in pipeline.exporters
         ]
-        providers: Sequence[Provider] = (OpenAIChat(), AnthropicMessages(), Generic())
+        providers = formats()
         self.processors = {
             name: _processor(config.processors[name], config, policies, self._reading) for name in pipeline.processors
         }

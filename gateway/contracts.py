@@ -48,8 +48,13 @@ class Provider(Protocol):
     def matches(self, method: str, path: str) -> bool:
         """Whether this format is spoken at `path` (below the provider's base URL, without query)."""
 
-    def read_request(self, body: bytes, known: KnownMessages) -> RequestReading:
-        """Understand a whole, decoded request body. Never raises: what cannot be read has `state` "unreadable"."""
+    def read_request(
+        self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
+    ) -> RequestReading:
+        """Understand a whole, decoded request body. Never raises: what cannot be read has `state` "unreadable".
+
+        `target`: path and query below the base URL, keys masked; some APIs say there what others say in the body.
+        """
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader: ...
 

@@ -109,7 +109,8 @@ class Pipeline:
         body = exchange.request_body
         raw, state = _decoded(body, exchange.header_map.get(b"content-encoding"))
         # Unreadable is not empty: what cannot be decoded is assessed as the bytes it is.
-        reading = provider.read_request(raw or body.joined(), self._known)
+        content_type = exchange.header_map.get(b"content-type", b"").decode("latin-1")
+        reading = provider.read_request(raw or body.joined(), self._known, exchange.target, content_type)
         if state != "full":
             reading.state = state
         return reading

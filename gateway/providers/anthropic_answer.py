@@ -77,7 +77,7 @@ class AnthropicMessagesAnswer:
         self._take_usage(body.usage)
         self._final_usage = True
 
-    def event(self, data: bytes) -> None:
+    def event(self, data: bytes, name: str = "") -> None:
         event = _decode_event(data)
         match event.type:
             case "content_block_delta" if event.delta is not None:

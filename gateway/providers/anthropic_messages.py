@@ -63,7 +63,9 @@ class AnthropicMessages:
         # Not any path that ends so: OpenAI's Assistants had /v1/threads/{id}/messages.
         return method == "POST" and (path.endswith("/v1/messages") or path == "/messages")
 
-    def read_request(self, body: bytes, known: KnownMessages) -> RequestReading:
+    def read_request(
+        self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
+    ) -> RequestReading:
         decoded = with_repair(_decode, body)
         if decoded is None:
             return unreadable_request(body)

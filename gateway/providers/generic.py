@@ -37,7 +37,9 @@ class Generic:
     def matches(self, method: str, path: str) -> bool:
         return True
 
-    def read_request(self, body: bytes, known: KnownMessages) -> RequestReading:
+    def read_request(
+        self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
+    ) -> RequestReading:
         reading = RequestReading()
         if text := _textual(body, "user"):
             reading.messages.append(text)

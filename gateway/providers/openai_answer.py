@@ -125,7 +125,7 @@ class OpenAIChatAnswer:
         if body.choices is not None:
             self._whole = body.choices
 
-    def event(self, data: bytes) -> None:
+    def event(self, data: bytes, name: str = "") -> None:
         if data.startswith(b"[DONE]"):
             self.ended = True
             return

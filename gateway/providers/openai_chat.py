@@ -68,7 +68,9 @@ class OpenAIChat:
     def matches(self, method: str, path: str) -> bool:
         return method == "POST" and path.endswith("/chat/completions")
 
-    def read_request(self, body: bytes, known: KnownMessages) -> RequestReading:
+    def read_request(
+        self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
+    ) -> RequestReading:
         decoded = with_repair(_decode, body)
         if decoded is None:
             return unreadable_request(body)

@@ -3,12 +3,12 @@
 Decides which of the two it is, keeps what was not understood as raw text, and never raises on bad bytes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.model.message import ResponseReading
 from gateway.providers.lenient import raw_entry, repaired
-from gateway.providers.sse import SseDecoder, SseEvent
+from gateway.providers.sse import SseDecoder
 
 
 class Answer(Protocol):
@@ -22,39 +22,73 @@ class Answer(Protocol):
 
     def body(self, data: bytes) -> None: ...
 
-    def event(self, data: bytes) -> None: ...
+    def event(self, data: bytes, name: str) -> None:
+        """`name`: what the framing calls the event, "" where it has no names."""
 
     def reading(self) -> ResponseReading:
         """Everything so far; choices that did not finish have the finish reason `error`."""
 
 
+class Event(Protocol):
+    """One event of a stream, whatever its framing."""
+
+    @property
+    def event(self) -> str:
+        """Its name, "" where it has none."""
+
+    @property
+    def data(self) -> bytes:
+        """What it says; b"" where it says nothing."""
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes as they came, framing included."""
+
+
+class EventDecoder(Protocol):
+    """Takes a stream's bytes, cut anywhere, apart into events; the raw bytes of all events are the bytes fed."""
+
+    def feed(self, data: bytes) -> Sequence[Event]: ...
+
+    def end(self) -> Event | None:
+        """What is left when the stream is over: perhaps half an event."""
+
+
+_DECODERS: Mapping[str, Callable[[], EventDecoder]] = {
+    "text/event-stream": SseDecoder,
+}
+"""By content type."""
+
+
 class BodyReader:
     """Implements `ResponseReader` on top of an `Answer`."""
 
-    __slots__ = ("_answer", "_chunks", "_sse", "_status", "_taken", "_unreadable")
+    __slots__ = ("_answer", "_chunks", "_decoder", "_status", "_taken", "_unreadable")
 
-    def __init__(self, answer: Answer, status: int, content_type: str) -> None:
+    def __init__(self, answer: Answer, status: int, content_type: str, decoder: EventDecoder | None = None) -> None:
+        """`decoder`: of a stream that its content type does not tell from a whole answer."""
         self._answer = answer
         self._status = status
-        self._sse = SseDecoder() if content_type[:17].lower() == "text/event-stream" else None
+        made = _DECODERS.get(content_type.partition(";")[0].strip().lower()) if decoder is None else None
+        self._decoder: EventDecoder | None = made() if made is not None else decoder
         self._chunks: list[bytes] = []
         self._taken = 0
         self._unreadable: list[bytes] = []
 
     def feed(self, data: bytes) -> None:
-        if self._sse is None:
+        if self._decoder is None:
             self._chunks.append(data)
             return
-        for event in self._sse.feed(data):
+        for event in self._decoder.feed(data):
             self._take(event)
 
     def end(self, complete: bool) -> ResponseReading:
-        if self._sse is None:
+        if self._decoder is None:
             body = b"".join(self._chunks)
             # Some servers stream without saying so in the content type.
             if not body.startswith((b"data:", b"event:")):
                 return self._whole(body, complete)
-            self._sse = SseDecoder()
+            self._decoder = SseDecoder()
             self.feed(body)
         return self._stream(complete)
 
@@ -71,8 +105,8 @@ class BodyReader:
         return self._raw(body, complete)
 
     def _stream(self, complete: bool) -> ResponseReading:
-        assert self._sse is not None
-        left = self._sse.end()
+        assert self._decoder is not None
+        left = self._decoder.end()
         if left is not None:
             if not self._taken and left.raw.lstrip()[:1] in (b"{", b"["):
                 return self._whole(left.raw, complete)
@@ -84,10 +118,10 @@ class BodyReader:
             reading.state = "truncated"
         return reading
 
-    def _take(self, event: SseEvent) -> None:
+    def _take(self, event: Event) -> None:
         if not event.data:
             return
-        if _understood(self._answer.event, event.data):
+        if _understood(lambda data: self._answer.event(data, event.event), event.data):
             self._taken += 1
         else:
             self._unreadable.append(event.data)

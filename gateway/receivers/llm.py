@@ -16,6 +16,7 @@ from gateway.pipeline import Pipeline
 from gateway.proxy.handler import Origin, Plan, RequestHead
 from gateway.proxy.headers import NOT_FORWARDED, lower_names, named_in_connection
 from gateway.proxy.routes import Routes
+from gateway.receivers.families import FAMILIES
 from gateway.receivers.llm_config import LlmConfig, ProviderConfig
 from gateway.receivers.llm_usage import USAGE_API, UsageInjection
 
@@ -230,8 +231,8 @@ def _upstream(name: str, provider: ProviderConfig) -> _Upstream:
     origin = Origin(url.hostname or "", url.port or (443 if tls else 80), tls)
     credential = None
     if provider.api_key is not None:
-        key = provider.api_key.get_secret_value().encode()
-        credential = (b"x-api-key", key) if provider.api == "anthropic" else (b"Authorization", b"Bearer " + key)
+        family = FAMILIES[provider.api]
+        credential = (family.slot, family.scheme + provider.api_key.get_secret_value().encode())
     return _Upstream(
         name=name,
         provider_name=provider.provider_name or name,

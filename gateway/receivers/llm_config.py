@@ -7,13 +7,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
+from gateway.receivers.families import FAMILIES
 from gateway.units import ConfigModel, Endpoint, PositiveDuration, Secret, Size
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 RESERVED_NAMES = frozenset({"v1", "v1alpha", "v1beta", "v2", "api", "model", "models"})
 """First path segments of the APIs themselves: a provider of that name would swallow their calls."""
-FAMILIES = ("openai", "anthropic", "generic")
-"""Whose paths, credential slot and wire formats a provider has."""
 PORTS = range(1, 65536)
 
 
@@ -46,7 +45,9 @@ def _sendable(key: Secret) -> Secret:
 class ProviderConfig(ConfigModel):
     """One upstream. Its name in the map is its path prefix on the proxy port."""
 
-    api: Literal["openai", "anthropic", "generic"]
+    api: Literal[
+        "openai", "anthropic", "gemini", "vertex", "bedrock", "azure", "mistral", "cohere", "ollama", "generic"
+    ]
     """generic: relayed as it is, bodies not understood. May be left out where the name says it."""
     base_url: Annotated[str, AfterValidator(_base_url)]
     api_key: Annotated[Secret, AfterValidator(_sendable)] | None = None
@@ -79,8 +80,9 @@ class TimeoutsConfig(ConfigModel):
 
 def _built_in() -> dict[str, ProviderConfig]:
     return {
-        "openai": ProviderConfig(api="openai", base_url="https://api.openai.com"),
-        "anthropic": ProviderConfig(api="anthropic", base_url="https://api.anthropic.com"),
+        name: ProviderConfig.model_validate({"api": name, "base_url": family.base_url})
+        for name, family in FAMILIES.items()
+        if family.base_url is not None
     }
 
 
@@ -92,9 +94,11 @@ def _provider_names(providers: object) -> object:
 
 
 def _with_api(name: object, written: Any) -> Any:
-    if name in FAMILIES and (written is None or (isinstance(written, dict) and written.get("api") is None)):
-        return {**(written or {}), "api": name}
-    return written
+    family = FAMILIES.get(name) if isinstance(name, str) else None
+    if family is None or not (written is None or isinstance(written, dict)):
+        return written
+    known = {"api": name} if family.base_url is None else {"api": name, "base_url": family.base_url}
+    return {**known, **{key: value for key, value in (written or {}).items() if value is not None}}
 
 
 def _segment(name: str) -> str:

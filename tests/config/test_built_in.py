@@ -53,6 +53,10 @@ def test_the_embedded_default_listens_where_the_contract_says(tmp_path: Path) ->
     assert {name: provider.base_url for name, provider in found.providers.items()} == {
         "openai": "https://api.openai.com",
         "anthropic": "https://api.anthropic.com",
+        "gemini": "https://generativelanguage.googleapis.com",
+        "mistral": "https://api.mistral.ai",
+        "cohere": "https://api.cohere.com",
+        "ollama": "http://127.0.0.1:11434",
     }
 
 
@@ -127,7 +131,7 @@ def test_the_gateway_can_hold_a_key() -> None:
         ("{providers: {openai: {base_url: 'ftp://h'}}}", "providers::openai::base_url", "is not a base URL"),
         ("{providers: {openai: {base_url: 'http://h:x'}}}", "providers::openai::base_url", "is not a base URL"),
         ("{providers: {openai: {base_url: 'http://u:pw@h'}}}", "providers::openai::base_url", "put a key into api_key"),
-        ("{providers: {openai: }}", "providers::openai::base_url", "is missing; add it"),
+        ("{providers: {azure: }}", "providers::azure::base_url", "is missing; add it"),
         ("{providers: {mine: {base_url: 'http://h'}}}", "providers::mine::api", "is missing; add it"),
         ("{providers: {}}", "providers", "has too few entries; write at least 1"),
         (

@@ -35,13 +35,17 @@ class CountingChat(OpenAIChat):
     def __init__(self) -> None:
         self.read = 0
 
-    def read_request(self, body: bytes, known: KnownMessages) -> RequestReading:
+    def read_request(
+        self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
+    ) -> RequestReading:
         self.read += 1
-        return super().read_request(body, known)
+        return super().read_request(body, known, target, content_type)
 
 
 class BrokenChat(OpenAIChat):
-    def read_request(self, body: bytes, known: KnownMessages) -> RequestReading:
+    def read_request(
+        self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
+    ) -> RequestReading:
         raise RuntimeError("a bug")
 
 

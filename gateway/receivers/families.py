@@ -1,0 +1,26 @@
+"""THE list of provider families: paths and credential slot of a provider, and where it is by default. Data only."""
+
+from typing import NamedTuple
+
+
+class Family(NamedTuple):
+    base_url: str | None = None
+    """Of the provider that bears the family's name and says no other; None: it is there once it is configured."""
+    slot: bytes = b"Authorization"
+    """The header that carries the key."""
+    scheme: bytes = b"Bearer "
+    """What stands before the key in it."""
+
+
+FAMILIES: dict[str, Family] = {
+    "openai": Family("https://api.openai.com"),
+    "anthropic": Family("https://api.anthropic.com", b"x-api-key", b""),
+    "gemini": Family("https://generativelanguage.googleapis.com", b"x-goog-api-key", b""),
+    "vertex": Family(),
+    "bedrock": Family(),
+    "azure": Family(None, b"api-key", b""),
+    "mistral": Family("https://api.mistral.ai"),
+    "cohere": Family("https://api.cohere.com"),
+    "ollama": Family("http://127.0.0.1:11434"),
+    "generic": Family(),
+}
