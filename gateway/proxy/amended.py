@@ -8,8 +8,9 @@ import time
 import msgspec
 
 from gateway.model.exchange import End, Exchange
+from gateway.proxy.ending import Client
 from gateway.proxy.handler import Filter, Handler, Plan, RequestHead
-from gateway.proxy.relay import Client, Relay, chunk
+from gateway.proxy.relay import Relay, chunk
 from gateway.proxy.upstream import Pool, ResponseHead, UpstreamConnection
 
 _LENGTH = b"content-length"

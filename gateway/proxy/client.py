@@ -8,31 +8,28 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from gateway.model.exchange import Refusal
+from gateway.proxy.acceptance import unacceptable
 from gateway.proxy.amended import AmendedRelay
 from gateway.proxy.handler import RequestHead
-from gateway.proxy.headers import by_name, repeats_framing, without_authority
-from gateway.proxy.refusals import bad_http, header_too_large, refusal_answer, too_large, too_slow, trailers_too_large
+from gateway.proxy.headers import by_name, size_of, without_authority
+from gateway.proxy.pipelining import PENDING_LIMIT, PILE_BYTES, Pending
+from gateway.proxy.refusals import (
+    bad_http,
+    empty_answer,
+    header_too_large,
+    refusal_answer,
+    remembered_refusal,
+    too_large,
+    too_slow,
+    trailers_too_large,
+)
 from gateway.proxy.relay import Relay
+from gateway.proxy.upgrades import BodyOnly, framing_only
 
 if TYPE_CHECKING:
     from gateway.proxy.server import ProxyServer
 
-_PILE_BYTES = 64 * 1024
-"""What may be read behind a running exchange."""
-_PENDING_LIMIT = 32
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class _Pending:
-    """A pipelined request that waits for its turn: its head, and what has come of its body."""
-
-    __slots__ = ("complete", "head", "keep_alive", "pieces")
-
-    def __init__(self, head: RequestHead) -> None:
-        self.head = head
-        self.pieces: list[bytes] = []
-        self.complete = False
-        self.keep_alive = True
 
 
 class ClientConnection(asyncio.Protocol):
@@ -47,9 +44,9 @@ class ClientConnection(asyncio.Protocol):
         self._loop = server.loop
         self._address = ""
         self._relay: Relay | None = None
-        self._receiving: Relay | _Pending | None = None
+        self._receiving: Relay | Pending | None = None
         """Whose body is being read."""
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[Pending] = deque()
         self.closing = False
         self.blocked = False
         self._piled = 0
@@ -86,7 +83,7 @@ class ClientConnection(asyncio.Protocol):
         if self._pending:
             # Read on behind the running exchange, so that a client that leaves is noticed; but not without end.
             self._piled += len(data)
-            if self._piled > _PILE_BYTES:
+            if self._piled > PILE_BYTES:
                 self._transport.pause_reading()
         rest = data
         while rest and not self.closing:
@@ -149,15 +146,15 @@ class ClientConnection(asyncio.Protocol):
         received, self._head_bytes = self._head_bytes, 0
         if self.closing:
             return
-        if received > self._limits.header and self._head_size() > self._limits.header:
+        if received > self._limits.header and size_of(self._url, self._headers) > self._limits.header:
             self._head_too_large()
             return
         head = self._head()
         if self._relay is not None or self._pending:
-            pending = _Pending(head)
+            pending = Pending(head)
             self._pending.append(pending)
             self._receiving = pending
-            if len(self._pending) > _PENDING_LIMIT:
+            if len(self._pending) > PENDING_LIMIT:
                 self._transport.pause_reading()
         else:
             self._begin(head)
@@ -201,13 +198,10 @@ class ClientConnection(asyncio.Protocol):
             opened_ns=self._opened_ns,
         )
 
-    def _head_size(self) -> int:
-        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
-
     def _begin(self, head: RequestHead) -> Relay | None:
         """Start an exchange; None where there is none to start."""
         fields = head.header_map
-        refusal = self._unacceptable(head)
+        refusal = unacceptable(head)
         if refusal is not None:
             self._refuse_bare(head, refusal)
             return None
@@ -231,46 +225,13 @@ class ClientConnection(asyncio.Protocol):
             self.write(_CONTINUE)
         return relay
 
-    def _unacceptable(self, head: RequestHead) -> Refusal | None:
-        """SECURITY: a message whose end an upstream could see elsewhere must not be relayed."""
-        fields = head.header_map
-        if len(fields) != len(head.headers) and repeats_framing(head.headers):
-            return Refusal(400, "bad_request", "Content-Length, Transfer-Encoding or Host stands there more than once.")
-        if head.chunked and fields[b"transfer-encoding"].lower() != b"chunked":
-            return Refusal(501, "bad_request", "Transfer-Encoding may only be 'chunked'.")
-        if head.chunked and (head.content_length is not None or head.http_minor == 0):
-            return Refusal(400, "bad_request", "Content-Length and Transfer-Encoding exclude each other; send one.")
-        if head.http_minor == 1 and b"host" not in fields:
-            return Refusal(400, "bad_request", "An HTTP/1.1 request needs a Host header.")
-        if head.method == "CONNECT":
-            return Refusal(
-                400, "bad_request", "The gateway is no forward proxy: use it as the base URL of your client."
-            )
-        if fields.get(b"upgrade", b"").lower() == b"websocket":
-            return Refusal(
-                426, "upgrade_unavailable", "WebSocket is not relayed by this version; use the same API over HTTP."
-            )
-        return None
-
     def _upgrade_asked(self) -> None:
-        """An Upgrade header: not taken up, as RFC 9110, 7.8 allows; the request itself is served.
-
-        llhttp stops behind the head of such a request, so a new parser goes on with the body: it is told the framing.
-        """
+        """An Upgrade header: not taken up; the request itself is served, by a parser that goes on with its body."""
         if self.closing:
             return
         receiving = self._receiving
-        framing, close = b"content-length: 0", b""
-        if receiving is not None:
-            head = receiving.head
-            if head.chunked:
-                framing = b"transfer-encoding: chunked"
-            elif head.content_length:
-                framing = b"content-length: %d" % head.content_length
-            if b"close" in head.header_map.get(b"connection", b"").lower():
-                close = b"connection: close\r\n"
-        self._parser = httptools.HttpRequestParser(_BodyOnly(self))
-        self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n%b%b\r\n\r\n" % (close, framing))
+        self._parser = httptools.HttpRequestParser(BodyOnly(self))
+        self._parser.feed_data(framing_only(receiving.head if receiving is not None else None))
 
     # Answers; the relay's `Client`
 
@@ -338,9 +299,7 @@ class ClientConnection(asyncio.Protocol):
     def _answer_empty(self, head: RequestHead, status: int) -> None:
         self._receiving = None
         keep_alive = self._parser.should_keep_alive() and not (head.chunked or head.content_length)
-        self.write(
-            b"HTTP/1.1 %d OK\r\nContent-Length: 0\r\n%b\r\n" % (status, b"" if keep_alive else b"Connection: close\r\n")
-        )
+        self.write(empty_answer(status, keep_alive))
         if keep_alive:
             self._expect("keep_alive_timeout", self._limits.keep_alive_s)
         else:
@@ -376,17 +335,8 @@ class ClientConnection(asyncio.Protocol):
         self._transport.pause_reading()
 
     def _refuse_bare(self, head: RequestHead | None, refusal: Refusal) -> None:
-        """Refuse what must not become a relayed exchange; it is remembered all the same."""
-        exchange = self._handler.malformed(head, refusal)
-        if exchange is not None:
-            exchange.refusal = refusal
-            exchange.status = refusal.status
-            exchange.end = "refused"
-            exchange.error_type = refusal.code
-            exchange.ended_ns = time.perf_counter_ns()
-        self.write(refusal_answer(self._handler, exchange, refusal, False, head is not None and head.method == "HEAD"))
-        if exchange is not None:
-            self._handler.end(exchange)
+        """Refuse what must not become a relayed exchange."""
+        self.write(remembered_refusal(self._handler, head, refusal))
         self._close_gently(request_read=False)
 
     def _answer_bare(self, refusal: Refusal) -> None:
@@ -447,32 +397,3 @@ class ClientConnection(asyncio.Protocol):
             relay.shut_down()
             self._server.relays.discard(relay)
         self._transport.abort()
-
-
-class _BodyOnly:
-    """Keeps the first message's head to itself (made up, to tell the parser a framing) and passes the rest on."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection = connection
-        self._own_head = True
-        self.on_body = connection.on_body
-
-    def on_message_begin(self) -> None:
-        if not self._own_head:
-            self._connection.on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        if not self._own_head:
-            self._connection.on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._own_head:
-            self._connection.on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        if not self._own_head:
-            self._connection.on_headers_complete()
-        self._own_head = False
-
-    def on_message_complete(self) -> None:
-        self._connection.on_message_complete()

@@ -48,6 +48,11 @@ def repeats_framing(headers: Headers) -> bool:
     return any(names.count(name) > 1 for name in _FRAMING)
 
 
+def size_of(target: bytes, headers: Headers) -> int:
+    """Of a request's head, nearly: its method and version are short."""
+    return len(target) + sum(len(name) + len(value) + 4 for name, value in headers)
+
+
 _NEVER_NAMED = frozenset({b"content-length", b"host"})
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})
 

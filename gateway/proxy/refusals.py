@@ -1,9 +1,11 @@
 """What the gateway itself answers instead of an upstream: which rule, why, what to do. Never shows content."""
 
+import time
+
 import httptools
 
 from gateway.model.exchange import End, Exchange, Refusal
-from gateway.proxy.handler import Handler
+from gateway.proxy.handler import Handler, RequestHead
 
 _REASONS = {
     400: b"Bad Request",
@@ -44,6 +46,26 @@ def refusal_answer(
             b"" if head_request else body,
         )
     )
+
+
+def remembered_refusal(handler: Handler, head: RequestHead | None, refusal: Refusal) -> bytes:
+    """A whole HTTP answer to what must not become a relayed exchange; it is remembered as one all the same."""
+    exchange = handler.malformed(head, refusal)
+    if exchange is not None:
+        exchange.refusal = refusal
+        exchange.status = refusal.status
+        exchange.end = "refused"
+        exchange.error_type = refusal.code
+        exchange.ended_ns = time.perf_counter_ns()
+    answer = refusal_answer(handler, exchange, refusal, False, head is not None and head.method == "HEAD")
+    if exchange is not None:
+        handler.end(exchange)
+    return answer
+
+
+def empty_answer(status: int, keep_alive: bool) -> bytes:
+    """To who only asks whether somebody is there."""
+    return b"HTTP/1.1 %d OK\r\nContent-Length: 0\r\n%b\r\n" % (status, b"" if keep_alive else b"Connection: close\r\n")
 
 
 def too_large(limit: int) -> Refusal:

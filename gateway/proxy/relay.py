@@ -1,42 +1,23 @@
-"""One exchange on its way: request in, request out, response in, response out. Ends exactly once, with the truth."""
+"""One exchange on its way: request in, request out, response in, response out."""
 
 import asyncio
 import time
 from collections.abc import Awaitable
-from typing import Protocol
 
 import structlog
 
-from gateway.model.exchange import Captured, End, Exchange, Headers, Refusal
+from gateway.model.exchange import Captured, Exchange, Headers
+from gateway.proxy.ending import Client, Ending
 from gateway.proxy.handler import Handler, Plan, RequestHead
 from gateway.proxy.headers import HOP_BY_HOP, by_name, forwardable, lines, request_head
-from gateway.proxy.refusals import internal, refusal_answer, too_large, unavailable
+from gateway.proxy.refusals import internal, too_large
 from gateway.proxy.upstream import NO_BODY_STATUS, Pool, ResponseHead, UpstreamConnection
 
 _log = structlog.get_logger("gateway.proxy")
 _OURS = b"x-spangate-"
 
 
-class Client(Protocol):
-    """The client's connection, as the relay sees it."""
-
-    closing: bool
-    blocked: bool
-    """It takes nothing at the moment."""
-
-    def write(self, data: bytes) -> None: ...
-
-    def hold(self, held: bool) -> None:
-        """Stop or go on reading the request's body."""
-
-    def finished(self, keep_alive: bool) -> None:
-        """The answer is written, whole; the next request may come if `keep_alive`."""
-
-    def cut(self) -> None:
-        """The answer broke off: close so that the client can tell."""
-
-
-class Relay:
+class Relay(Ending):
     """Carries one request from a client to an upstream and the answer back.
 
     The client's connection calls `body`, `body_end` and `client_gone`; the upstream's connection calls the `on_…`
@@ -44,26 +25,14 @@ class Relay:
     """
 
     __slots__ = (
-        "_body_complete",
         "_chunking",
-        "_client",
         "_connect_ns",
         "_deadline",
-        "_decided_ns",
-        "_handler",
-        "_head_sent",
-        "_keep_alive",
         "_limits",
-        "_out",
         "_overflow",
         "_plan",
         "_pool",
         "_streaming_up",
-        "_task",
-        "_upstream",
-        "done",
-        "exchange",
-        "head",
     )
 
     def __init__(
@@ -80,11 +49,11 @@ class Relay:
         self._keep_alive = True
         self._body_complete = False
         self._streaming_up = False
-        self._upstream: UpstreamConnection | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._upstream = None
+        self._task = None
         self._head_sent = False
         self._chunking = False
-        self._out: list[bytes] = []
+        self._out = []
         self._overflow: list[bytes] = []
         self._deadline: tuple[float, str] | None = None
         self._decided_ns = 0
@@ -354,64 +323,6 @@ class Relay:
     def on_upstream_writable(self, writable: bool) -> None:
         if not self._body_complete:
             self._client.hold(not writable)
-
-    # Ending
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Answer in the upstream's place."""
-        exchange = self.exchange
-        exchange.refusal = refusal
-        if not self._head_sent:
-            self._out.clear()  # interim answers that are still here must not come behind the final one
-        if self._head_sent:
-            self._end("refused", refusal.code)
-            self._client.cut()
-            return
-        if self._decided_ns:
-            exchange.overhead_ns = time.perf_counter_ns() - self._decided_ns
-        exchange.status = refusal.status
-        keep_alive = self._keep_alive and self._body_complete and self.head.http_minor == 1
-        answer = refusal_answer(self._handler, exchange, refusal, keep_alive, self.head.method == "HEAD")
-        self._head_sent = True
-        self._end("blocked" if refusal.code == "blocked_by_policy" else "refused", refusal.code)
-        self._client.write(answer)
-        self._client.finished(keep_alive)
-
-    def _fail(self, end: End, error_type: str) -> None:
-        """The upstream let us down: say so if nothing was said yet, else break off visibly."""
-        if self.done:
-            return
-        if not self._head_sent:
-            self._out.clear()  # as above
-            exchange = self.exchange
-            refusal = unavailable(end, error_type, exchange.provider)
-            exchange.refusal = refusal
-            exchange.status = refusal.status
-            keep_alive = self._keep_alive and self._body_complete and self.head.http_minor == 1
-            answer = refusal_answer(self._handler, exchange, refusal, keep_alive, self.head.method == "HEAD")
-            self._end(end, error_type)
-            self._client.write(answer)
-            self._client.finished(keep_alive)
-        else:
-            self.on_read()
-            self._end(end, error_type)
-            self._client.cut()
-
-    def _end(self, end: End, error_type: str | None) -> None:
-        if self.done:
-            return
-        self.done = True
-        exchange = self.exchange
-        exchange.ended_ns = time.perf_counter_ns()
-        exchange.end = end
-        exchange.error_type = error_type
-        upstream, self._upstream = self._upstream, None
-        if upstream is not None:
-            upstream.abort()
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
-        self._task = None
-        self._handler.end(exchange)
 
 
 def _passed(headers: Headers, fields: dict[bytes, bytes]) -> Headers:
