@@ -100,6 +100,9 @@ class Exporter(Protocol):
 
     def export(self, exchange: Exchange, span: Span) -> None: ...
 
+    def export_tool(self, span: Span) -> None:
+        """The span of a tool that ran between two exchanges; only for who wants spans as such."""
+
     async def start(self) -> None: ...
 
     async def drain(self, deadline_s: float) -> None:

@@ -16,6 +16,7 @@ from gateway.model.message import RequestReading, ResponseReading
 from gateway.model.span import Span
 from gateway.providers.content import State, decode
 from gateway.telemetry.spans import span_of
+from gateway.telemetry.tool_spans import ToolSpans
 
 _log = structlog.get_logger("gateway.pipeline")
 
@@ -52,7 +53,8 @@ class Pipeline:
         self._draining_tail = False
         self.failures: Counter[str] = Counter()
         """By `<processor>.<moment>`."""
-        self.counters: Counter[str] = Counter()
+        self._tools = ToolSpans()
+        self.counters: Counter[str] = self._tools.counters
 
     # While it happens
 
@@ -170,14 +172,32 @@ class Pipeline:
         self.counters["finished"] += len(exchanges)
         if self._exporters:
             self._export([(exchange, span) for exchange in exchanges if (span := self._span(exchange)) is not None])
+            self._export_tools(exchanges)
 
     def _span(self, exchange: Exchange) -> Span | None:
         try:
             return self._leaving(span_of(exchange))
         except Exception as error:  # a broken redactor must not leak: the span stays in
-            self.failures["span"] += 1
-            _log.error("building a span failed; it is kept in", exchange=exchange.id, error=type(error).__name__)
+            self._kept_in(exchange, error)
             return None
+
+    def _kept_in(self, exchange: Exchange, error: Exception) -> None:
+        self.failures["span"] += 1
+        _log.error("building a span failed; it is kept in", exchange=exchange.id, error=type(error).__name__)
+
+    def _export_tools(self, exchanges: Sequence[Exchange]) -> None:
+        for exchange in exchanges:
+            try:
+                spans = [leaving for span in self._tools.of(exchange) if (leaving := self._leaving(span)) is not None]
+            except Exception as error:  # as above
+                self._kept_in(exchange, error)
+                continue
+            for exporter in self._exporters if spans else ():
+                for span in spans:
+                    try:
+                        exporter.export_tool(span)
+                    except Exception as error:
+                        self._export_failed(exporter, error)
 
     def _export(self, spans: Sequence[tuple[Exchange, Span]]) -> None:
         for exporter in self._exporters:
@@ -185,8 +205,11 @@ class Pipeline:
                 try:
                     exporter.export(exchange, span)
                 except Exception as error:
-                    self.failures[f"{exporter.name}.export"] += 1
-                    _log.error("an exporter failed", exporter=exporter.name, error=type(error).__name__)
+                    self._export_failed(exporter, error)
+
+    def _export_failed(self, exporter: Exporter, error: Exception) -> None:
+        self.failures[f"{exporter.name}.export"] += 1
+        _log.error("an exporter failed", exporter=exporter.name, error=type(error).__name__)
 
     def _read_response(self, exchange: Exchange) -> ResponseReading | None:
         body = exchange.response_body

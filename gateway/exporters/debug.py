@@ -45,6 +45,9 @@ class DebugExporter:
         self._task: asyncio.Task[None] | None = None
 
     def export(self, exchange: Exchange, span: Span) -> None:
+        self.export_tool(span)
+
+    def export_tool(self, span: Span) -> None:
         self._spans += 1
         self._errors += span.status == STATUS_ERROR
         if self._verbosity == "basic":

@@ -114,6 +114,9 @@ class OtlpHttpExporter:
         self._unencodable = 0
 
     def export(self, exchange: Exchange, span: Span) -> None:
+        self.export_tool(span)
+
+    def export_tool(self, span: Span) -> None:
         try:
             core = encode(span)
             data = core + content_attributes(span, self._capture)

@@ -44,6 +44,9 @@ class StoreExporter:
             return
         self._uplink.send(record)
 
+    def export_tool(self, span: Span) -> None:
+        """The store has call and result in its exchanges' messages."""
+
     async def start(self) -> None:
         self._uplink.start()
 

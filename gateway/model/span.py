@@ -8,7 +8,7 @@ AttributeValue = str | int | float | bool | tuple[str, ...]
 Attribute = tuple[str, AttributeValue]
 Attributes = list[Attribute]
 
-KIND_SERVER, KIND_CLIENT = 2, 3
+KIND_INTERNAL, KIND_SERVER, KIND_CLIENT = 1, 2, 3
 STATUS_UNSET, STATUS_ERROR = 0, 2
 
 
@@ -63,6 +63,8 @@ class Content(msgspec.Struct, frozen=True, gc=False):
     items: list[bytes]
     new_from: int = 0
     """Index of the first item the parent exchange did not have (`capture.messages: new`)."""
+    bare: bool = False
+    """There is one item, and it is the value: no array around it."""
 
 
 class Span(msgspec.Struct, gc=False):

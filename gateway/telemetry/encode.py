@@ -36,7 +36,11 @@ def content_attributes(span: Span, capture: Capture) -> bytes:
     pieces: list[bytes] = []
     for content in span.contents:
         items = capture.items(content)
-        if items:
+        if not items:
+            continue
+        if content.bare:
+            pieces += (text_head(_ATTRIBUTES, content.key, len(items[0])), items[0])
+        else:
             array = b",".join(items)
             pieces += (text_head(_ATTRIBUTES, content.key, len(array) + 2), b"[", array, b"]")
     return b"".join(pieces)

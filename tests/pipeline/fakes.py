@@ -88,6 +88,7 @@ class Collector(Exporter):
         self.name = name
         self.exchanges: list[Exchange] = []
         self.spans: list[Span] = []
+        self.tools: list[Span] = []
         self._broken = broken
 
     def export(self, exchange: Exchange, span: Span) -> None:
@@ -95,6 +96,11 @@ class Collector(Exporter):
             raise OSError("disk full")
         self.exchanges.append(exchange)
         self.spans.append(span)
+
+    def export_tool(self, span: Span) -> None:
+        if self._broken:
+            raise OSError("disk full")
+        self.tools.append(span)
 
     async def start(self) -> None: ...
 

@@ -345,3 +345,48 @@ async def test_an_exchange_without_bodies_becomes_a_span_too() -> None:
     await finished(pipeline, exchange)
     assert len(collector.spans) == 1
     assert (exchange.request, exchange.response, pipeline.failures) == (None, None, {})
+
+
+# Tools
+
+_CALL = {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": '{"order": 7}'}}
+_ASKS_FOR_A_TOOL = json.dumps(
+    {
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": None, "tool_calls": [_CALL]},
+                "finish_reason": "tool_calls",
+            }
+        ]
+    }
+).encode()
+_BRINGS_ITS_RESULT = json.dumps(
+    {
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": "Where is it?"},
+            {"role": "assistant", "content": None, "tool_calls": [_CALL]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "in Hamburg"},
+        ],
+    }
+).encode()
+
+
+async def test_a_tool_that_was_asked_for_and_answered_leaves_a_span_of_its_own() -> None:
+    broken, collector = Collector("broken", broken=True), Collector()
+    pipeline = a_pipeline(exporters=[broken, collector])
+    await finished(pipeline, an_exchange(answer=_ASKS_FOR_A_TOOL))
+    await finished(pipeline, an_exchange(_BRINGS_ITS_RESULT))
+    assert [span.name for span in collector.tools] == ["execute_tool look_up"]
+    assert len(collector.spans) == 2
+    assert pipeline.failures["broken.export"] == 3
+
+
+async def test_a_tools_span_goes_through_the_same_door_as_the_others() -> None:
+    collector = Collector()
+    door = SpanDoor(lambda span: None if span.name.startswith("execute_tool") else span)
+    pipeline = a_pipeline([door], [collector])
+    await finished(pipeline, an_exchange(answer=_ASKS_FOR_A_TOOL))
+    await finished(pipeline, an_exchange(_BRINGS_ITS_RESULT))
+    assert (collector.tools, len(collector.spans)) == ([], 2)

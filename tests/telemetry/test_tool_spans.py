@@ -1,0 +1,133 @@
+"""A tool's span has both its ends: the answer that asked for it and the request that brought its result."""
+
+import json
+
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
+
+from gateway.model.exchange import Exchange
+from gateway.model.message import Entry, Message, RequestReading, ToolCall, ToolCallResponse
+from gateway.model.session import SessionRef
+from gateway.model.span import KIND_INTERNAL, Span
+from gateway.providers.known import entry_of
+from gateway.telemetry.capture import Capture
+from gateway.telemetry.encode import content_attributes, encode
+from gateway.telemetry.tool_spans import ToolSpans
+
+SECOND = 1_000_000_000
+
+
+def call(call_id: str | None, name: str = "look_up") -> Entry:
+    return entry_of(Message("assistant", (ToolCall(name, call_id, {"order": 7}),), finish_reason="tool_call"))
+
+
+def result(call_id: str | None, said: object = "sent on Monday") -> Entry:
+    return entry_of(Message("tool", (ToolCallResponse(said, call_id),)))
+
+
+def asking(exchange: Exchange, *entries: Entry) -> Exchange:
+    assert exchange.response is not None
+    exchange.response.messages = list(entries)
+    return exchange
+
+
+def bringing(asked: Exchange, *entries: Entry, principal: str = "", new_from: int = 0) -> Exchange:
+    """The same caller's next exchange, a second after the answer."""
+    following = Exchange(
+        id="next",
+        started_ns=asked.started_ns + asked.duration_ns + SECOND,
+        method="POST",
+        target=asked.target,
+        request_headers=[],
+        request_body=asked.request_body,
+        trace_id=b"n" * 16,
+        span_id=b"n" * 8,
+        principal=principal,
+        session=SessionRef("session-1", "explicit", 1.0, sequence=2, new_from=new_from),
+    )
+    following.request = RequestReading(messages=list(entries))
+    return following
+
+
+def attributes(span: Span) -> dict[str, object]:
+    return dict(span.attributes)
+
+
+def test_a_call_and_its_result_become_a_span_between_them(answered: Exchange) -> None:
+    tools = ToolSpans()
+    assert tools.of(asking(answered, call("c1"))) == []
+    [span] = tools.of(bringing(answered, call("c1"), result("c1")))
+    assert (span.name, span.kind) == ("execute_tool look_up", KIND_INTERNAL)
+    assert (span.trace_id, span.parent_span_id) == (answered.trace_id, answered.span_id)
+    assert span.start_ns == answered.started_ns + answered.duration_ns
+    assert span.end_ns == span.start_ns + SECOND
+    said = attributes(span)
+    assert said["gen_ai.operation.name"] == "execute_tool"
+    assert said["gen_ai.tool.name"] == "look_up"
+    assert said["gen_ai.tool.call.id"] == "c1"
+    assert said["session.id"] == "session-1"
+    assert (said["spangate.exchange.parent_id"], said["spangate.exchange.id"]) == (answered.id, "next")
+
+
+def test_content_is_opt_in_and_any_protobuf_reader_understands_it(answered: Exchange) -> None:
+    tools = ToolSpans()
+    tools.of(asking(answered, call("c1")))
+    [span] = tools.of(bringing(answered, result("c1")))
+    assert content_attributes(span, Capture()) == b""
+    read = ProtoSpan.FromString(encode(span) + content_attributes(span, Capture("full", 64)))
+    values = {pair.key: pair.value.string_value for pair in read.attributes}
+    assert json.loads(values["gen_ai.tool.call.arguments"]) == {"order": 7}
+    assert json.loads(values["gen_ai.tool.call.result"]) == "sent on Monday"
+
+
+def test_a_long_result_is_cut_and_stays_json(answered: Exchange) -> None:
+    tools = ToolSpans()
+    tools.of(asking(answered, call("c1")))
+    [span] = tools.of(bringing(answered, result("c1", {"rows": ["x" * 10_000]})))
+    read = ProtoSpan.FromString(encode(span) + content_attributes(span, Capture("full", 500)))
+    value = next(pair.value.string_value for pair in read.attributes if pair.key == "gen_ai.tool.call.result")
+    assert len(value) <= 500
+    assert "cut" in json.loads(value)["rows"][0]
+
+
+def test_a_history_that_repeats_a_result_makes_no_second_span(answered: Exchange) -> None:
+    tools = ToolSpans()
+    tools.of(asking(answered, call("c1")))
+    assert len(tools.of(bringing(answered, call("c1"), result("c1")))) == 1
+    assert tools.of(bringing(answered, call("c1"), result("c1"))) == []
+
+
+def test_only_what_the_parent_did_not_have_is_looked_at(answered: Exchange) -> None:
+    tools = ToolSpans()
+    tools.of(asking(answered, call("c1"), call("c2")))
+    spans = tools.of(bringing(answered, result("c1"), result("c2"), new_from=1))
+    assert [attributes(span)["gen_ai.tool.call.id"] for span in spans] == ["c2"]
+
+
+def test_one_of_the_two_alone_is_no_span(answered: Exchange) -> None:
+    tools = ToolSpans()
+    assert tools.of(bringing(answered, result("c1"))) == []
+    tools.of(asking(answered, call(None)))
+    assert tools.of(bringing(answered, result(None), result("other"))) == []
+
+
+def test_nobody_is_told_what_another_principals_call_was(answered: Exchange) -> None:
+    tools = ToolSpans()
+    tools.of(asking(answered, call("c1")))
+    assert tools.of(bringing(answered, result("c1"), principal="somebody-else")) == []
+
+
+def test_a_retry_that_is_answered_again_does_not_end_before_it_began(answered: Exchange) -> None:
+    tools = ToolSpans()
+    tools.of(asking(answered, call("c1")))
+    early = bringing(answered, result("c1"))
+    early.started_ns = answered.started_ns
+    [span] = tools.of(early)
+    assert span.end_ns == span.start_ns
+
+
+def test_calls_that_nobody_answers_are_forgotten_and_counted(answered: Exchange) -> None:
+    tools = ToolSpans(limit=2)
+    tools.of(asking(answered, call("c1"), call("c2"), call("c3")))
+    assert tools.counters["tool_calls_forgotten"] == 1
+    spans = tools.of(bringing(answered, result("c1"), result("c2"), result("c3")))
+    assert [attributes(span)["gen_ai.tool.call.id"] for span in spans] == ["c2", "c3"]
