@@ -4,12 +4,17 @@ from gateway.model.exchange import Refusal
 from gateway.proxy.handler import RequestHead
 from gateway.proxy.headers import repeats_framing
 
+LONGEST_LENGTH = 20
+"""Digits of a 64-bit number."""
+
 
 def unacceptable(head: RequestHead) -> Refusal | None:
     """SECURITY: a message whose end an upstream could see elsewhere must not be relayed."""
     fields = head.header_map
     if len(fields) != len(head.headers) and repeats_framing(head.headers):
         return Refusal(400, "bad_request", "Content-Length, Transfer-Encoding or Host stands there more than once.")
+    if len(fields.get(b"content-length", b"")) > LONGEST_LENGTH:
+        return Refusal(400, "bad_request", "Content-Length has too many digits; send it without leading zeros.")
     if head.chunked and fields[b"transfer-encoding"].lower() != b"chunked":
         return Refusal(501, "bad_request", "Transfer-Encoding may only be 'chunked'.")
     if head.chunked and (head.content_length is not None or head.http_minor == 0):

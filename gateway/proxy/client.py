@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from gateway.model.exchange import Refusal
-from gateway.proxy.acceptance import unacceptable
+from gateway.proxy.acceptance import LONGEST_LENGTH, unacceptable
 from gateway.proxy.amended import AmendedRelay
 from gateway.proxy.handler import RequestHead
 from gateway.proxy.headers import by_name, size_of, without_authority
@@ -83,8 +83,7 @@ class ClientConnection(asyncio.Protocol):
         if self._pending:
             # Read on behind the running exchange, so that a client that leaves is noticed; but not without end.
             self._piled += len(data)
-            if self._piled > PILE_BYTES:
-                self._transport.pause_reading()
+            self._steer()
         rest = data
         while rest and not self.closing:
             try:
@@ -108,18 +107,22 @@ class ClientConnection(asyncio.Protocol):
         self._pending.clear()
         relay, self._relay = self._relay, None
         if relay is not None:
+            self._server.relays.discard(relay)
             relay.client_gone()
         self._server.connection_closed()
 
     def pause_writing(self) -> None:
         self._blocked_since = self._loop.time()
         self.blocked = True
+        # Requests that are answered right here must not pile up their answers either.
+        self._steer()
         if self._relay is not None:
             self._relay.client_writable(False)
 
     def resume_writing(self) -> None:
         self._blocked_since = 0.0
         self.blocked = False
+        self._steer()
         if self._relay is not None:
             self._relay.client_writable(True)
 
@@ -154,10 +157,9 @@ class ClientConnection(asyncio.Protocol):
             pending = Pending(head)
             self._pending.append(pending)
             self._receiving = pending
-            if len(self._pending) > PENDING_LIMIT:
-                self._transport.pause_reading()
+            self._steer()
         else:
-            self._begin(head)
+            self._begin(head, None)
 
     def on_body(self, data: bytes) -> None:
         self._head_bytes = 0
@@ -193,13 +195,17 @@ class ClientConnection(asyncio.Protocol):
             header_map=fields,
             http_minor=1 if self._parser.get_http_version() == "1.1" else 0,
             client_address=self._address,
-            content_length=int(length) if length is not None else None,
+            content_length=int(length) if length is not None and len(length) <= LONGEST_LENGTH else None,
             chunked=b"transfer-encoding" in fields,
             opened_ns=self._opened_ns,
         )
 
-    def _begin(self, head: RequestHead) -> Relay | None:
-        """Start an exchange; None where there is none to start."""
+    def _begin(self, head: RequestHead, pending: Pending | None) -> Relay | None:
+        """Start an exchange; None where there is none to start. `pending`: where the request had to wait.
+
+        SECURITY: `_receiving` is about the request whose body comes now. Where one that waited begins, that may be a
+        later one: its bytes must neither be lost nor become this one's.
+        """
         fields = head.header_map
         refusal = unacceptable(head)
         if refusal is not None:
@@ -207,17 +213,19 @@ class ClientConnection(asyncio.Protocol):
             return None
         plan = self._handler.open(head)
         if plan.exchange is None:
-            self._answer_empty(head, plan.answer)
+            self._answer_empty(head, plan.answer, pending)
             return None
         kind = Relay if plan.amendment is None else AmendedRelay
         relay = kind(head, plan, plan.exchange, self, self._handler, self._server.pool)
-        self._relay = self._receiving = relay
+        self._relay = relay
+        if pending is None or self._receiving is pending:
+            self._receiving = relay
         self._server.relays.add(relay)
         if plan.refusal is None and head.content_length is not None and head.content_length > self._limits.body:
             plan.refusal = too_large(self._limits.body)
         if plan.refusal is not None:
             if not head.chunked and not head.content_length:
-                relay.body_complete_without_body(self._parser.should_keep_alive() and not self._server.draining)
+                relay.body_complete_without_body(self._may_go_on(pending))
             relay.refuse(plan.refusal)
             return relay
         self._expect("request_timeout", self._limits.request_s)
@@ -240,21 +248,17 @@ class ClientConnection(asyncio.Protocol):
             self._transport.write(data)
 
     def hold(self, held: bool) -> None:
-        if held == self._hold or self._transport.is_closing():
+        if held == self._hold:
             return
         self._hold = held
-        if held:
-            self._transport.pause_reading()
-        elif not self._pending:
-            self._transport.resume_reading()
+        self._steer()
 
     def finished(self, keep_alive: bool) -> None:
         relay, self._relay = self._relay, None
         if relay is not None:
             self._server.relays.discard(relay)
-        if self._hold and not self._transport.is_closing():
-            self._hold = False
-            self._transport.resume_reading()
+        self._hold = False
+        self._steer()
         if not keep_alive or self._spoiled or self._server.draining:
             self._close_gently(request_read=self._receiving is None)
             return
@@ -275,30 +279,41 @@ class ClientConnection(asyncio.Protocol):
         if self.closing or self._relay is not None:
             return
         if not self._pending:
-            self._transport.resume_reading()
+            self._piled = 0
+            self._steer()
             self._expect("keep_alive_timeout", self._limits.keep_alive_s)
             return
         pending = self._pending.popleft()
-        receiving = self._receiving is pending
-        relay = self._begin(pending.head)
+        relay = self._begin(pending.head, pending)
         if relay is None:
             self._loop.call_soon(self._next)  # answered without an exchange, or refused: `_next` knows which
             return
         for piece in pending.pieces:
             relay.body(piece)
         if pending.complete:
-            self._receiving = None
             self.deadline = 0.0
             relay.body_end(pending.keep_alive)
-        elif receiving:
-            self._receiving = relay
-        if not self._pending and not self._hold and not self.closing:
+        if not self._pending:
             self._piled = 0
+        self._steer()
+
+    def _steer(self) -> None:
+        """Read on only while what is read has somewhere to go."""
+        if self._transport.is_closing() or self.closing:
+            return
+        full = self._piled > PILE_BYTES or len(self._pending) > PENDING_LIMIT
+        if self._hold or self.blocked or self._spoiled or full:
+            self._transport.pause_reading()
+        else:
             self._transport.resume_reading()
 
-    def _answer_empty(self, head: RequestHead, status: int) -> None:
-        self._receiving = None
-        keep_alive = self._parser.should_keep_alive() and not (head.chunked or head.content_length)
+    def _may_go_on(self, pending: Pending | None) -> bool:
+        """Whether a request that has no body leaves its connection open."""
+        keep_alive = self._parser.should_keep_alive() if pending is None else pending.keep_alive
+        return keep_alive and not self._server.draining
+
+    def _answer_empty(self, head: RequestHead, status: int, pending: Pending | None) -> None:
+        keep_alive = self._may_go_on(pending) and not (head.chunked or head.content_length)
         self.write(empty_answer(status, keep_alive))
         if keep_alive:
             self._expect("keep_alive_timeout", self._limits.keep_alive_s)
@@ -308,6 +323,8 @@ class ClientConnection(asyncio.Protocol):
     def _malformed(self, error: httptools.HttpParserError) -> None:
         if isinstance(error, httptools.HttpParserCallbackError):
             raise error  # a bug of ours, not the client's; the loop's exception handler reports it
+        if self.closing:
+            return  # refused already, for what its head said
         self._server.malformed += 1
         if self._relay is not None and self._receiving is self._relay:
             # The head was fine, its body is not: this exchange ends with that.
@@ -332,7 +349,7 @@ class ClientConnection(asyncio.Protocol):
         """What came behind the running exchange cannot be read: that one goes on, nothing follows it."""
         self._spoiled = True
         relay.last_on_connection()
-        self._transport.pause_reading()
+        self._steer()
 
     def _refuse_bare(self, head: RequestHead | None, refusal: Refusal) -> None:
         """Refuse what must not become a relayed exchange."""
@@ -376,7 +393,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._lingering or self.closing:
             self._transport.abort()
-        elif self._relay is not None and self._receiving is self._relay:
+        elif self._relay is not None:
             self.deadline = 0.0
             self._relay.refuse(too_slow("body", self._limits.request_s))
         elif self._relay is None and self._in_head:
