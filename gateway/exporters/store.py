@@ -172,8 +172,9 @@ def _first_text(entry: Entry, content: bytes) -> str:
     elif content:
         texts = [part.content for part in _read_message(content).parts if isinstance(part.content, str)]
     for text in texts:
-        if text and not text.isspace():
-            return text[:PREVIEW_CHARACTERS]
+        beginning = text[:PREVIEW_CHARACTERS]
+        if beginning and not beginning.isspace() and "\0" not in beginning:  # a binary body opens with nothing to read
+            return beginning
     return ""
 
 

@@ -113,7 +113,12 @@ class Uplink:
         if size > _MAX_RECORD_BYTES:
             # The decision must not be lost because the content is big.
             self._open.take_back(size)
-            self._open.add(msgspec.structs.replace(record, messages=(), preview=""))
+            size = self._open.add(msgspec.structs.replace(record, messages=(), preview=""))
+            if size > _MAX_RECORD_BYTES:
+                # A frame that is too large would be sent again for ever, and nothing behind it.
+                self._open.take_back(size)
+                self._failed += 1
+                return
         else:
             for message in record.messages:
                 self.sent.remember(message.digest)

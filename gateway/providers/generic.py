@@ -1,13 +1,15 @@
 """Any other API: relayed, named as far as its body says, and its text shown to agents raw. Understands no message."""
 
+from hashlib import sha256
 from typing import Any
 
 import msgspec
 
 from gateway.contracts import KnownMessages, ResponseReader
 from gateway.model.exchange import Refusal
-from gateway.model.message import Entry, FinishReason, RequestReading, ResponseReading
+from gateway.model.message import Blob, Entry, FinishReason, Message, RequestReading, ResponseReading
 from gateway.providers.errors import error_type_of
+from gateway.providers.known import entry_of
 from gateway.providers.lenient import raw_entry
 from gateway.providers.openai_refusal import openai_error, openai_error_event
 from gateway.providers.request import with_repair
@@ -89,6 +91,13 @@ class _GenericReader:
 
 
 def _textual(body: bytes, role: str, finish_reason: FinishReason | None = None) -> Entry | None:
-    """The body as one message, unless it is empty or binary."""
-    entry = raw_entry(body, role, finish_reason) if body else None
-    return entry if entry is not None and "\0" not in entry.texts[0] else None
+    """The body as one message, None where it is empty. Agents see its text whatever it is; of a binary one spans and
+    store have size and hash."""
+    if not body:
+        return None
+    entry = raw_entry(body, role, finish_reason)
+    if b"\0" not in body or "\0" not in entry.texts[0]:
+        return entry
+    blob = Blob("file", None, sha256(body).hexdigest(), len(body))
+    shown = entry_of(Message(role, (blob,), finish_reason=finish_reason))
+    return msgspec.structs.replace(shown, texts=entry.texts, notes={})

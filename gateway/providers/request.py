@@ -10,6 +10,7 @@ from gateway.model.message import Entry, Message, RequestReading, Text
 from gateway.providers.lenient import raw_entry, raw_text, repaired
 
 _T = TypeVar("_T")
+MAX_ENTRIES = 20_000
 NO_RAW = msgspec.Raw(b"")
 """The default of a raw field that is not there."""
 
@@ -80,7 +81,14 @@ def entries(
     read: Callable[[bytes], Message],
     known: KnownMessages,
 ) -> None:
-    """Adds an entry for each message; one that cannot be understood is raw text and marks the reading."""
+    """Adds an entry for each message; one that cannot be understood is raw text and marks the reading.
+
+    So are too many of them, together: each costs more than its bytes, and no conversation has a million messages.
+    """
+    if len(raws) > MAX_ENTRIES:
+        reading.state = "unreadable"
+        into.append(raw_entry(b"[%b]" % b",".join(map(bytes, raws)), "user"))
+        return
     entry = known.entry
     try:
         into += [entry(bytes(raw), read) for raw in raws]

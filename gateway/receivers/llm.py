@@ -39,7 +39,7 @@ _NONE: frozenset[bytes] = frozenset()
 _GATEWAY_KEY = re.compile(rb"(?<![A-Za-z0-9_-])sg-", re.IGNORECASE)
 """Behind a scheme, a comma, a quote or a cookie's name: wherever a value or a part of one may begin."""
 _BASIC = re.compile(rb"\s*basic\s+([A-Za-z0-9+/=_-]+)", re.IGNORECASE)
-_ABOVE = re.compile(r"(?:^|[/\\])(?:\.|%2e){2}(?:$|[/\\;]|%2f|%5c)", re.IGNORECASE)
+_ABOVE = re.compile(r"(?:^|[/\\]|%2f|%5c)(?:\.|%2e){2}(?:$|[/\\;#]|%2f|%5c|%23)", re.IGNORECASE)
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _KEY_IN_QUERY = re.compile(r"(?<=[?&])((?:api[_-]?)?key=)[^&]*", re.IGNORECASE)
 _KEY_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey"})
@@ -122,7 +122,9 @@ class LlmReceiver:
         upstream = self._upstreams[match.provider]
         if upstream.base_path and ("." in match.path or "%" in match.path) and _ABOVE.search(match.path):
             return Plan(self._exchange(head, _masked(target)), refusal=_above_its_base(upstream))
-        provider = next(provider for provider in self._formats if provider.matches(head.method, match.path))
+        # SECURITY: a server undoes escapes before it looks for a route; a call must not be unread for one in its path.
+        meant = unquote(match.path)
+        provider = next(provider for provider in self._formats if provider.matches(head.method, meant))
         sent = upstream.base_path + match.path.encode("latin-1")
         if query:
             shown = _masked(f"{match.path}?{query}")

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import uvloop
 
@@ -93,6 +94,18 @@ def test_sent_messages_are_bounded_and_forgotten_every_day() -> None:
     assert b"d" in sent
     sent.forget_yesterday(86400 * 11)
     assert b"d" not in sent
+
+
+async def test_a_record_that_no_frame_can_carry_is_counted_and_holds_up_nothing(
+    uplink: Uplink, control_plane: ControlPlane, sink: Sink
+) -> None:
+    control_plane(sink)
+    giant = msgspec.structs.replace(a_record("giant"), input_digests=bytes(40 << 20))
+    for record in (a_record("a"), giant, a_record("b")):
+        uplink.send(record)
+    await uplink.drain(10)
+    assert sink.ids == ["a", "b"]
+    assert (uplink.counters()["failed"], uplink.counters()["queue_bytes"]) == (1, 0)
 
 
 async def test_a_full_queue_drops_the_newest_and_counts(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -294,6 +295,29 @@ def test_any_other_api_is_shown_as_text(body: bytes, shown: str) -> None:
     assert seen(read(Generic(), body)) == shown
 
 
-@pytest.mark.parametrize("body", [b"", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"])
-def test_binary_bodies_of_other_apis_are_no_text(body: bytes) -> None:
-    assert read(Generic(), body).messages == []
+def test_an_empty_body_of_another_api_is_no_message() -> None:
+    assert read(Generic(), b"").messages == []
+
+
+def test_a_binary_body_of_another_api_is_shown_to_agents_and_to_nobody_else() -> None:
+    body = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR and a word"
+    for reading in (read(Generic(), body), answer(Generic(), body, "image/png")):
+        [entry] = reading.messages
+        assert "and a word" in entry.texts[0]
+        shown = json.loads(entry.json)["parts"]
+        assert shown == [{"type": "blob", "modality": "file", "sha256": sha256(body).hexdigest(), "size": len(body)}]
+
+
+def test_an_escaped_nul_hides_nothing_of_another_apis_text() -> None:
+    reading = read(Generic(), b'{"input":"the word","user":"\\u0000"}')
+    assert "the word" in seen(reading)
+    assert b"the word" in reading.messages[0].json
+
+
+@pytest.mark.parametrize("provider", [OpenAIChat(), AnthropicMessages()])
+def test_more_messages_than_any_conversation_has_are_one_raw_text(provider: Provider) -> None:
+    body = b'{"messages":[' + b'{"role":"user","content":"the word"},' * 20_000 + b"1]}"
+    reading = read(provider, body)
+    assert reading.state == "unreadable"
+    assert len(reading.messages) == 1
+    assert seen(reading).count("the word") == 20_000

@@ -89,7 +89,21 @@ def test_a_gateway_key_in_the_query_never_leaves(receiver: LlmReceiver, target: 
 
 
 @pytest.mark.parametrize(
-    "path", ["/..", "/../admin", "/v1/../../admin", "/v1/%2e%2E/x", "/v1/.%2e", "/v1\\..\\x", "/v1/..%2fx", "/..;/x"]
+    "path",
+    [
+        "/..",
+        "/../admin",
+        "/v1/../../admin",
+        "/v1/%2e%2E/x",
+        "/v1/.%2e",
+        "/v1\\..\\x",
+        "/v1/..%2fx",
+        "/..;/x",
+        "/v1%2f..%2f..%2fadmin",
+        "/v1%5C..%5cx",
+        "/v1/..#x",
+        "/v1/..%23",
+    ],
 )
 def test_nobody_climbs_above_a_base_url(receiver: LlmReceiver, path: str) -> None:
     plan = receiver.open(head_of(f"/local{path}"))
@@ -218,3 +232,10 @@ def test_told_by_path_a_key_in_the_query_is_nobodys(receiver: LlmReceiver, query
     assert plan.refusal is not None
     assert plan.refusal.code == "unknown_route"
     assert plan.origin is None
+
+
+def test_an_escape_in_the_path_leaves_no_call_unread(receiver: LlmReceiver) -> None:
+    plan = receiver.open(head_of("/openai/v1/chat/completion%73", method="POST"))
+    assert plan.exchange is not None
+    assert plan.exchange.api == "openai_chat"
+    assert plan.target == b"/v1/chat/completion%73"
