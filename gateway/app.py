@@ -66,7 +66,7 @@ class Worker:
             {provider.name: provider for provider in providers},
             KnownMessageCache(),
         )
-        self.receiver = LlmReceiver(self.llm, self.pipeline, providers)
+        self.receiver = LlmReceiver(self.llm, self.pipeline, providers, environ)
 
     def _reading(self, exchange: Exchange) -> RequestReading | None:
         return self.pipeline.reading(exchange)

@@ -149,6 +149,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     config = _config(arguments, warn=True)
     _check_policies(config)
+    _check_forward_proxies(config)
     logs = config.service.telemetry.logs
     configure_logs(logs.level, logs.format, "supervisor")
     return _exit_code(run_gateway(config, _config_argv(arguments), sys.stdout))
@@ -167,7 +168,9 @@ def _exit_code(running: Coroutine[object, object, int]) -> int:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    _check_policies(_config(arguments))
+    config = _config(arguments)
+    _check_policies(config)
+    _check_forward_proxies(config)
     return 0
 
 
@@ -182,6 +185,25 @@ def _check_policies(config: Config) -> None:
                 load_agents(written.files)
             except PolicyErrors as errors:
                 raise ConfigErrors(list(errors.lines), []) from errors
+
+
+def _check_forward_proxies(config: Config) -> None:
+    """Raises ConfigErrors: the environment's are as much configuration as what stands in the files."""
+    from urllib.parse import urlsplit
+
+    from gateway.receivers.forward_proxy import chosen_proxy
+    from gateway.receivers.llm_config import LlmConfig
+
+    lines: dict[str, None] = {}
+    for receiver in config.receivers.values():
+        for provider in receiver.providers.values() if isinstance(receiver, LlmConfig) else ():
+            if provider.proxy is None:
+                try:
+                    chosen_proxy(urlsplit(provider.base_url), None, os.environ)
+                except ValueError as error:
+                    lines[f"{error}, or unset it"] = None
+    if lines:
+        raise ConfigErrors(list(lines), [])
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -149,6 +149,17 @@ def test_a_bad_configuration_is_1_with_every_error(spangate: Spangate, config: P
     assert all(line.startswith("Error: ") for line in said.errors.splitlines())
 
 
+def test_a_bad_proxy_in_the_environment_is_1_and_named_without_its_password(
+    spangate: Spangate, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "socks5://user:hunter2@proxy:1080")
+    said = spangate("validate", "--config", str(config))
+    assert said.code == 1
+    assert "https_proxy is not the URL of an HTTP proxy" in said.errors
+    assert said.errors.count("https_proxy") == 1
+    assert "hunter2" not in said.errors
+
+
 def test_a_configuration_that_is_not_there_is_1(spangate: Spangate, tmp_path: Path) -> None:
     said = spangate("validate", "--config", str(tmp_path / "none.yaml"))
     assert said.code == 1

@@ -74,9 +74,9 @@ class AmendedRelay(Relay):
         self._release_rest()
         super().on_response_end()
 
-    def _fail(self, end: End, error_type: str) -> None:
+    def _fail(self, end: End, error_type: str, detail: str = "") -> None:
         self._release_rest()
-        super()._fail(end, error_type)
+        super()._fail(end, error_type, detail)
 
     def _release_rest(self) -> None:
         ending, self._filter = self._filter, None

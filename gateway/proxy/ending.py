@@ -82,14 +82,14 @@ class Ending:
         self._client.write(answer)
         self._client.finished(keep_alive)
 
-    def _fail(self, end: End, error_type: str) -> None:
+    def _fail(self, end: End, error_type: str, detail: str = "") -> None:
         """The upstream let us down: say so if nothing was said yet, else break off visibly."""
         if self.done:
             return
         if not self._head_sent:
             self._out.clear()  # as above
             exchange = self.exchange
-            refusal = unavailable(end, error_type, exchange.provider)
+            refusal = unavailable(end, error_type, exchange.provider, detail)
             exchange.refusal = refusal
             exchange.status = refusal.status
             keep_alive = self._keep_alive and self._body_complete and self.head.http_minor == 1

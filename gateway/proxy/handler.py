@@ -2,12 +2,22 @@
 
 import ssl
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from gateway.model.exchange import Exchange, Headers, Refusal
+
+
+@dataclass(slots=True, frozen=True)
+class ForwardProxy:
+    """Who opens the connection for us, on CONNECT."""
+
+    host: str
+    port: int
+    authorization: bytes = field(default=b"", repr=False)
+    """The value of `Proxy-Authorization`; empty: none."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -17,6 +27,7 @@ class Origin:
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    proxy: ForwardProxy | None = None
 
     @property
     def authority(self) -> bytes:

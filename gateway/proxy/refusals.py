@@ -26,6 +26,16 @@ _REASONS = {
 }
 
 
+_PROXY_FAILURES = {
+    "proxy_unreachable": "could not be reached",
+    "proxy_timeout": "did not open a tunnel in time",
+    "proxy_refused": "refused to open a tunnel; it must allow CONNECT to this upstream's host and port",
+    "proxy_unauthorized": "wants other credentials; put them in its URL, as in http://user:password@proxy:3128",
+    "proxy_closed": "hung up when it was asked for a tunnel",
+    "proxy_bad_response": "answered what is not HTTP when it was asked for a tunnel",
+}
+
+
 def refusal_answer(
     handler: Handler, exchange: Exchange | None, refusal: Refusal, keep_alive: bool, head_request: bool
 ) -> bytes:
@@ -85,7 +95,17 @@ def internal(error_type: str) -> Refusal:
     )
 
 
-def unavailable(end: End, error_type: str, provider: str) -> Refusal:
+def unavailable(end: End, error_type: str, provider: str, detail: str = "") -> Refusal:
+    """`detail`: what else may be shown, such as the status that a forward proxy answered."""
+    if error_type in _PROXY_FAILURES:
+        status, code = (504, "upstream_timeout") if end == "timeout" else (502, "upstream_unreachable")
+        return Refusal(
+            status,
+            code,
+            f"The forward proxy in front of provider '{provider}' {_PROXY_FAILURES[error_type]} "
+            f"({error_type}{': ' + detail if detail else ''}). It is named by HTTPS_PROXY, HTTP_PROXY and NO_PROXY in "
+            "the gateway's environment, or by this provider's proxy in its configuration.",
+        )
     if end == "timeout":
         return Refusal(
             504,

@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 import structlog
 
 from gateway.model.exchange import Captured, Exchange, Headers
+from gateway.proxy.connecting import ConnectError
 from gateway.proxy.ending import Client, Ending
 from gateway.proxy.handler import Handler, Plan, RequestHead
 from gateway.proxy.headers import HOP_BY_HOP, by_name, forwardable, lines, request_head
@@ -163,11 +164,8 @@ class Relay(Ending):
         began_ns = time.perf_counter_ns()
         try:
             connection = await self._pool.connect(self._plan.origin)
-        except TimeoutError:
-            self._fail("timeout", "connect_timeout")
-            return
-        except OSError as error:
-            self._fail("upstream_gone", "tls_error" if "SSL" in type(error).__name__ else "connect_error")
+        except ConnectError as error:
+            self._fail(error.end, error.error_type, error.detail)
             return
         finally:
             self._connect_ns += time.perf_counter_ns() - began_ns

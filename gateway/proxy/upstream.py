@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from gateway.model.exchange import Headers
+from gateway.proxy.connecting import connected
 from gateway.proxy.handler import Origin
 from gateway.proxy.headers import by_name
 from gateway.proxy.limits import Limits
@@ -291,19 +292,10 @@ class Pool:
         return None
 
     async def connect(self, origin: Origin) -> UpstreamConnection:
-        """A new connection. Raises OSError where it cannot be had, TimeoutError where it takes too long.
-
-        Names are resolved by the loop in its threads; the TLS handshake is part of the deadline.
-        """
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(self.limits.connect_s):
-            _, connection = await loop.create_connection(
-                lambda: UpstreamConnection(self, origin, self.limits),
-                origin.host,
-                origin.port,
-                ssl=origin.tls,
-                server_hostname=origin.host if origin.tls else None,
-            )
+        """A new connection. Raises ConnectError where it cannot be had, or not in time."""
+        connection = await connected(
+            origin, self.limits.connect_s, lambda: UpstreamConnection(self, origin, self.limits)
+        )
         self.opened += 1
         return connection
 

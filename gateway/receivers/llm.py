@@ -4,8 +4,9 @@ import re
 import ssl
 import time
 from base64 import b64decode
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +18,7 @@ from gateway.proxy.handler import Origin, Plan, RequestHead
 from gateway.proxy.headers import NOT_FORWARDED, lower_names, named_in_connection
 from gateway.proxy.routes import Routes
 from gateway.receivers.families import FAMILIES
+from gateway.receivers.forward_proxy import chosen_proxy
 from gateway.receivers.llm_config import LlmConfig, ProviderConfig
 from gateway.receivers.llm_usage import USAGE_API, UsageInjection
 
@@ -35,6 +37,7 @@ _OUR_PREFIX = b"x-spangate-"
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _MAY_CARRY_KEY = _CREDENTIALS | {b"cookie"}
+_NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 _NONE: frozenset[bytes] = frozenset()
 _GATEWAY_KEY = re.compile(rb"(?<![A-Za-z0-9_-])sg-", re.IGNORECASE)
 """Behind a scheme, a comma, a quote or a cookie's name: wherever a value or a part of one may begin."""
@@ -75,13 +78,22 @@ class _Call(NamedTuple):
 class LlmReceiver:
     """The relay's `Handler`."""
 
-    def __init__(self, config: LlmConfig, pipeline: Pipeline, providers: Sequence[Provider]) -> None:
-        """`providers`: wire formats, the most specific first; the last one matches everything."""
+    def __init__(
+        self,
+        config: LlmConfig,
+        pipeline: Pipeline,
+        providers: Sequence[Provider],
+        environ: Mapping[str, str] = _NO_ENVIRONMENT,
+    ) -> None:
+        """`providers`: wire formats, the most specific first; the last one matches everything.
+
+        `environ` may name forward proxies. Raises ValueError where it does so badly.
+        """
         self._pipeline = pipeline
         self._providers = {provider.name: provider for provider in providers}
         self._formats = list(providers)
         self._generic = self._formats[-1]
-        self._upstreams = {name: _upstream(name, provider) for name, provider in config.providers.items()}
+        self._upstreams = {name: _upstream(name, provider, environ) for name, provider in config.providers.items()}
         self._routes = Routes(
             {name: provider.api for name, provider in config.providers.items()}, config.default_provider
         )
@@ -224,13 +236,15 @@ class LlmReceiver:
         )
 
 
-def _upstream(name: str, provider: ProviderConfig) -> _Upstream:
+def _upstream(name: str, provider: ProviderConfig, environ: Mapping[str, str]) -> _Upstream:
     url = urlsplit(provider.base_url)
     tls: ssl.SSLContext | None = None
     if url.scheme == "https":
         tls = ssl.create_default_context(cafile=provider.ca_file)
         tls.set_alpn_protocols(["http/1.1"])
-    origin = Origin(url.hostname or "", url.port or (443 if tls else 80), tls)
+    written = provider.proxy.get_secret_value() if provider.proxy is not None else None
+    proxy = chosen_proxy(url, written, environ)
+    origin = Origin(url.hostname or "", url.port or (443 if tls else 80), tls, proxy)
     credential = None
     if provider.api_key is not None:
         family = FAMILIES[provider.api]

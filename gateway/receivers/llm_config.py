@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from gateway.receivers.families import FAMILIES
+from gateway.receivers.forward_proxy import DIRECT, proxy_of
 from gateway.units import ConfigModel, Endpoint, PositiveDuration, Secret, Size
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -42,6 +43,15 @@ def _sendable(key: Secret) -> Secret:
     return key
 
 
+def _usable_proxy(url: Secret) -> Secret:
+    if url.get_secret_value() != DIRECT:
+        try:
+            proxy_of(url.get_secret_value())
+        except ValueError as error:
+            raise ValueError(f"{error}, or {DIRECT} for none") from None  # the cause might show the URL
+    return url
+
+
 class ProviderConfig(ConfigModel):
     """One upstream. Its name in the map is its path prefix on the proxy port."""
 
@@ -54,6 +64,8 @@ class ProviderConfig(ConfigModel):
     """The gateway holds the key; without it the client's own passes."""
     provider_name: str | None = Field(default=None, min_length=1, max_length=200)
     """`gen_ai.provider.name` on spans; the provider's name in the map where left out."""
+    proxy: Annotated[Secret, AfterValidator(_usable_proxy)] | None = None
+    """The forward proxy that opens the way (http://user:password@host:port), or `direct`; else the environment's."""
     ca_file: Annotated[str, AfterValidator(_existing_file)] | None = None
     """PEM of the authority that signed an https upstream's certificate, instead of the system's."""
     include_usage: bool = False

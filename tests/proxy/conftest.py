@@ -5,6 +5,7 @@ import dataclasses
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -14,6 +15,7 @@ from gateway.proxy.handler import Amendment, Origin, Plan, RequestHead
 from gateway.proxy.headers import NOT_FORWARDED, forwardable
 from gateway.proxy.limits import Limits
 from gateway.proxy.server import ProxyServer
+from tests.certificates import self_signed
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -236,3 +238,9 @@ async def make_bench() -> AsyncIterator[MakeBench]:
 @pytest.fixture
 async def bench(make_bench: MakeBench) -> Bench:
     return await make_bench()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One PEM file: a key and a certificate for `localhost` and `model.example`, its own authority."""
+    return self_signed(tmp_path_factory.mktemp("tls") / "localhost.pem", "localhost", "model.example")

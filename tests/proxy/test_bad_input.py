@@ -418,7 +418,7 @@ async def test_a_client_that_leaves_with_a_request_pipelined_is_noticed(bench: B
     bench.upstream.serve = serve
     wire = await bench.connect()
     await wire.send(GET + GET)
-    while not bench.server.relays:
+    while not bench.upstream.connections:
         await asyncio.sleep(0)
     wire.close()
     assert (await bench.ended()).end == "client_gone"

@@ -1,48 +1,17 @@
 """Upstreams behind TLS: verified, kept, refused with a name where the certificate is not good."""
 
 import asyncio
-import datetime
 import ssl
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from gateway.proxy.handler import Origin
 from tests.proxy.conftest import Bench
 from tests.proxy.test_relay import GET, post
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One PEM file: a key and a certificate for `localhost`, its own authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
-async def _tls_upstream(bench: Bench, certificate: Path) -> tuple[asyncio.Server, int]:
+async def tls_upstream(bench: Bench, certificate: Path) -> tuple[asyncio.Server, int]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     server = await asyncio.start_server(bench.upstream.handle, "127.0.0.1", 0, ssl=context, limit=1 << 24)
@@ -50,7 +19,7 @@ async def _tls_upstream(bench: Bench, certificate: Path) -> tuple[asyncio.Server
 
 
 async def test_calls_go_through_tls_and_keep_the_connection(bench: Bench, certificate: Path) -> None:
-    server, port = await _tls_upstream(bench, certificate)
+    server, port = await tls_upstream(bench, certificate)
     bench.handler.origin = Origin("localhost", port, ssl.create_default_context(cafile=str(certificate)))
     body = bytes(i % 251 for i in range(300_000))
     bench.upstream.answers(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
@@ -68,7 +37,7 @@ async def test_a_certificate_that_is_not_good_is_a_502_with_its_reason(
     bench: Bench, certificate: Path, host: str
 ) -> None:
     """`localhost`: signed by nobody we know. `127.0.0.1`: known, but for another name."""
-    server, port = await _tls_upstream(bench, certificate)
+    server, port = await tls_upstream(bench, certificate)
     trusted = str(certificate) if host == "127.0.0.1" else None
     bench.handler.origin = Origin(host, port, ssl.create_default_context(cafile=trusted))
     wire = await bench.connect()

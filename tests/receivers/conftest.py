@@ -1,6 +1,6 @@
 """A receiver with its providers, and a pipeline that only takes what it is given."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -30,7 +30,9 @@ def head_of(target: str, *headers: tuple[str, str], method: str = "POST") -> Req
 @pytest.fixture
 def make_receiver() -> MakeReceiver:
     def make(
-        formats: Sequence[Provider] = (OpenAIChat(), AnthropicMessages(), Generic()), **written: Any
+        formats: Sequence[Provider] = (OpenAIChat(), AnthropicMessages(), Generic()),
+        environ: Mapping[str, str] | None = None,
+        **written: Any,
     ) -> LlmReceiver:
         providers = {
             "openai": {"base_url": "https://api.openai.com"},
@@ -40,7 +42,7 @@ def make_receiver() -> MakeReceiver:
         }
         config = LlmConfig.model_validate({"providers": providers} | written)
         pipeline = Pipeline([], [], {each.name: each for each in formats}, KnownMessageCache())
-        return LlmReceiver(config, pipeline, formats)
+        return LlmReceiver(config, pipeline, formats, environ or {})
 
     return make
 
