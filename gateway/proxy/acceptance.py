@@ -1,11 +1,31 @@
-"""Which well-formed requests must not be relayed all the same. Pure."""
+"""A request's head as it was received, and which well-formed ones must not be relayed all the same. Pure."""
 
-from gateway.model.exchange import Refusal
+import httptools
+
+from gateway.model.exchange import Headers, Refusal
 from gateway.proxy.handler import RequestHead
-from gateway.proxy.headers import repeats_framing
+from gateway.proxy.headers import by_name, repeats_framing, without_authority
 
-LONGEST_LENGTH = 20
+_LONGEST_LENGTH = 20
 """Digits of a 64-bit number."""
+
+
+def received_head(
+    parser: httptools.HttpRequestParser, target: bytes, headers: Headers, client_address: str, opened_ns: int
+) -> RequestHead:
+    fields = by_name(headers)
+    length = fields.get(b"content-length")
+    return RequestHead(
+        method=parser.get_method().decode(),
+        target=without_authority(target),
+        headers=headers,
+        header_map=fields,
+        http_minor=1 if parser.get_http_version() == "1.1" else 0,
+        client_address=client_address,
+        content_length=int(length) if length is not None and len(length) <= _LONGEST_LENGTH else None,
+        chunked=b"transfer-encoding" in fields,
+        opened_ns=opened_ns,
+    )
 
 
 def unacceptable(head: RequestHead) -> Refusal | None:
@@ -13,7 +33,7 @@ def unacceptable(head: RequestHead) -> Refusal | None:
     fields = head.header_map
     if len(fields) != len(head.headers) and repeats_framing(head.headers):
         return Refusal(400, "bad_request", "Content-Length, Transfer-Encoding or Host stands there more than once.")
-    if len(fields.get(b"content-length", b"")) > LONGEST_LENGTH:
+    if len(fields.get(b"content-length", b"")) > _LONGEST_LENGTH:
         return Refusal(400, "bad_request", "Content-Length has too many digits; send it without leading zeros.")
     if head.chunked and fields[b"transfer-encoding"].lower() != b"chunked":
         return Refusal(501, "bad_request", "Transfer-Encoding may only be 'chunked'.")

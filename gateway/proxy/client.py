@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from gateway.model.exchange import Refusal
-from gateway.proxy.acceptance import LONGEST_LENGTH, unacceptable
+from gateway.model.exchange import Headers, Refusal
+from gateway.proxy.acceptance import received_head, unacceptable
 from gateway.proxy.amended import AmendedRelay
 from gateway.proxy.handler import RequestHead
-from gateway.proxy.headers import by_name, size_of, without_authority
+from gateway.proxy.headers import size_of
 from gateway.proxy.pipelining import PENDING_LIMIT, PILE_BYTES, Pending
 from gateway.proxy.refusals import (
     bad_http,
@@ -55,6 +55,7 @@ class ClientConnection(asyncio.Protocol):
         self._hold = False
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
+        self._trailers: Headers | None = None
         self._in_head = False
         self._head_bytes = 0
         self._opened_ns = 0
@@ -140,9 +141,12 @@ class ClientConnection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # a trailer: read, not relayed
-        self._headers.append((name, value))
+        if self._in_head:
+            self._headers.append((name, value))
+        elif self._trailers is None:
+            self._trailers = [(name, value)]
+        else:
+            self._trailers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -152,7 +156,7 @@ class ClientConnection(asyncio.Protocol):
         if received > self._limits.header and size_of(self._url, self._headers) > self._limits.header:
             self._head_too_large()
             return
-        head = self._head()
+        head = received_head(self._parser, self._url, self._headers, self._address, self._opened_ns)
         if self._relay is not None or self._pending:
             pending = Pending(head)
             self._pending.append(pending)
@@ -172,33 +176,23 @@ class ClientConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():
             return  # llhttp stops behind such a head; `_upgrade_asked` goes on with the body
+        trailers, self._trailers = self._trailers, None
+        if trailers is not None and size_of(b"", trailers) > self._limits.header and not self.closing:
+            self._head_too_large()
+            return
         self._head_bytes = 0
         receiving, self._receiving = self._receiving, None
         keep_alive = self._parser.should_keep_alive() and not self._server.draining
         if isinstance(receiving, Relay):
             if not receiving.done:
                 self.deadline = 0.0
-            receiving.body_end(keep_alive)
+            receiving.body_end(keep_alive, trailers)
         elif receiving is not None:
             receiving.complete = True
+            receiving.trailers = trailers
             receiving.keep_alive = keep_alive
 
     # Requests
-
-    def _head(self) -> RequestHead:
-        fields = by_name(self._headers)
-        length = fields.get(b"content-length")
-        return RequestHead(
-            method=self._parser.get_method().decode(),
-            target=without_authority(self._url),
-            headers=self._headers,
-            header_map=fields,
-            http_minor=1 if self._parser.get_http_version() == "1.1" else 0,
-            client_address=self._address,
-            content_length=int(length) if length is not None and len(length) <= LONGEST_LENGTH else None,
-            chunked=b"transfer-encoding" in fields,
-            opened_ns=self._opened_ns,
-        )
 
     def _begin(self, head: RequestHead, pending: Pending | None) -> Relay | None:
         """Start an exchange; None where there is none to start. `pending`: where the request had to wait.
@@ -292,7 +286,7 @@ class ClientConnection(asyncio.Protocol):
             relay.body(piece)
         if pending.complete:
             self.deadline = 0.0
-            relay.body_end(pending.keep_alive)
+            relay.body_end(pending.keep_alive, pending.trailers)
         if not self._pending:
             self._piled = 0
         self._steer()

@@ -92,6 +92,8 @@ class Plan(msgspec.Struct, eq=False, gc=False):
     """A status to answer with, without a body and without an exchange (`HEAD /`)."""
     forward: Headers = []
     """End-to-end headers for the upstream, with its Host; the relay adds `Transfer-Encoding` or a missing length."""
+    withheld: frozenset[bytes] = frozenset()
+    """Lower-case names that must not go upstream, as trailers either."""
     amendment: Amendment | None = None
 
 

@@ -23,6 +23,17 @@ HOP_BY_HOP = frozenset(
 NOT_FORWARDED = HOP_BY_HOP | {b"expect"}
 """Requests: the gateway answers `Expect` itself."""
 
+OURS = b"x-spangate-"
+"""What the gateway's own headers begin with: nobody else speaks for it, and they are for it alone."""
+
+_NO_TRAILER = NOT_FORWARDED | {
+    *(b"content-length", b"content-encoding", b"content-type", b"content-range", b"host", b"max-forwards"),
+    *(b"cache-control", b"pragma", b"range", b"if-match", b"if-none-match", b"if-modified-since"),
+    *(b"if-unmodified-since", b"if-range", b"authorization", b"www-authenticate", b"cookie", b"set-cookie"),
+    *(b"age", b"date", b"expires", b"location", b"retry-after", b"vary", b"warning"),
+}
+"""RFC 9110, 6.5.1: what frames, routes, authenticates or controls must stand in front of the body."""
+
 _TOKENS = re.compile(rb"[^\s,]+")
 
 
@@ -81,6 +92,17 @@ def forwardable(headers: Headers, fields: dict[bytes, bytes], dropped: frozenset
 def lower_names(headers: Headers, fields: dict[bytes, bytes]) -> Iterable[bytes]:
     """The headers' names in lower case, in their order: the map's own, where none is repeated."""
     return fields if len(fields) == len(headers) else [name.lower() for name, _ in headers]
+
+
+def trailer_lines(trailers: Headers, fields: dict[bytes, bytes], withheld: frozenset[bytes] = frozenset()) -> bytes:
+    """The trailers that may cross, as lines; `fields` are the headers of their message by name.
+
+    SECURITY: nothing comes in by the back door that would have been stopped in front (RFC 9110, 6.5.1).
+    """
+    dropped = _NO_TRAILER | withheld | named_in_connection(fields.get(b"connection", b""))
+    return lines(
+        [trailer for trailer in trailers if (name := trailer[0].lower()) not in dropped and not name.startswith(OURS)]
+    )
 
 
 def lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -1,5 +1,6 @@
 """Requests that came behind a running exchange and wait for their turn. Bounded; read no further than that."""
 
+from gateway.model.exchange import Headers
 from gateway.proxy.handler import RequestHead
 
 PILE_BYTES = 64 * 1024
@@ -10,10 +11,11 @@ PENDING_LIMIT = 32
 class Pending:
     """A pipelined request: its head, and what has come of its body."""
 
-    __slots__ = ("complete", "head", "keep_alive", "pieces")
+    __slots__ = ("complete", "head", "keep_alive", "pieces", "trailers")
 
     def __init__(self, head: RequestHead) -> None:
         self.head = head
         self.pieces: list[bytes] = []
+        self.trailers: Headers | None = None
         self.complete = False
         self.keep_alive = True

@@ -10,12 +10,12 @@ from gateway.model.exchange import Captured, Exchange, Headers
 from gateway.proxy.connecting import ConnectError
 from gateway.proxy.ending import Client, Ending
 from gateway.proxy.handler import Handler, Plan, RequestHead
-from gateway.proxy.headers import HOP_BY_HOP, by_name, forwardable, lines, request_head
+from gateway.proxy.headers import HOP_BY_HOP, OURS, by_name, forwardable, lines, request_head, trailer_lines
 from gateway.proxy.refusals import internal, too_large
 from gateway.proxy.upstream import NO_BODY_STATUS, Pool, ResponseHead, UpstreamConnection
 
 _log = structlog.get_logger("gateway.proxy")
-_OURS = b"x-spangate-"
+_HOP_BY_HOP_BEFORE_TRAILERS = HOP_BY_HOP - {b"trailer"}
 
 
 class Relay(Ending):
@@ -34,6 +34,8 @@ class Relay(Ending):
         "_plan",
         "_pool",
         "_streaming_up",
+        "_trailers_down",
+        "_trailers_up",
     )
 
     def __init__(
@@ -50,6 +52,7 @@ class Relay(Ending):
         self._keep_alive = True
         self._body_complete = False
         self._streaming_up = False
+        self._trailers_up = self._trailers_down = b""
         self._upstream = None
         self._task = None
         self._head_sent = False
@@ -80,7 +83,7 @@ class Relay(Ending):
             if self._decided_ns == 0:
                 self._decide()
 
-    def body_end(self, keep_alive: bool) -> None:
+    def body_end(self, keep_alive: bool, trailers: Headers | None = None) -> None:
         """The request is complete."""
         expected, size = self.head.content_length, self.exchange.request_body.size
         if expected is not None and expected != size:
@@ -89,6 +92,8 @@ class Relay(Ending):
             if not self.done:
                 self.refuse(internal("length"))
             return
+        if trailers is not None:
+            self._trailers_up = trailer_lines(trailers, self.head.header_map, self._plan.withheld)
         self._body_complete = True
         self._keep_alive = keep_alive
         if self.done:
@@ -183,11 +188,17 @@ class Relay(Ending):
             framing = b""
             # SECURITY: a body without its length would be read as the next request on a shared connection.
             assert not payload or b"content-length" in head.header_map
-        elif whole:
+        elif whole and not self._trailers_up:
             framing = b"Content-Length: %d\r\n" % len(payload)
         else:
             framing = b"Transfer-Encoding: chunked\r\n"
+            if b"trailer" in head.header_map:
+                framing += b"Trailer: %b\r\n" % head.header_map[b"trailer"]
             payload = chunk(payload)
+            if whole:
+                payload += b"0\r\n%b\r\n" % self._trailers_up
+        if b"te" in head.header_map and head.http_minor == 1 and b"trailers" in head.header_map[b"te"].lower():
+            framing += b"TE: trailers\r\nConnection: TE\r\n"  # so do we: RFC 9110, 10.1.4
         self._upstream = connection
         self._streaming_up = not whole
         now_ns = time.perf_counter_ns()
@@ -215,7 +226,7 @@ class Relay(Ending):
         if self._upstream is None:
             return
         if self.head.chunked:
-            self._upstream.transport.write(chunk(data) if data else b"0\r\n\r\n")
+            self._upstream.transport.write(chunk(data) if data else b"0\r\n%b\r\n" % self._trailers_up)
         elif data:
             self._upstream.transport.write(data)
 
@@ -249,17 +260,19 @@ class Relay(Ending):
         status = response.status
         bodyless = self.head.method == "HEAD" or status in NO_BODY_STATUS
         fields = response.header_map
+        dropped = HOP_BY_HOP
         framing = b""
         if not bodyless and response.content_length is None:
             if self.head.http_minor == 1:
                 self._chunking = True
+                dropped = _HOP_BY_HOP_BEFORE_TRAILERS
                 framing = b"Transfer-Encoding: chunked\r\n"
             else:
                 self._keep_alive = False
         if not self._keep_alive or self.head.http_minor == 0 or not self._body_complete:
             self._keep_alive = False
             framing += b"Connection: close\r\n"
-        passed = _passed(response.headers, fields)
+        passed = _passed(response.headers, fields, dropped)
         self._out.append(
             b"HTTP/1.1 %d %b\r\n%b%b%b\r\n"
             % (status, response.reason, lines(passed), self._handler.response_headers(exchange), framing)
@@ -286,9 +299,13 @@ class Relay(Ending):
         else:
             self._expect("first_byte_timeout", self._limits.first_byte_s)
 
+    def on_trailers(self, trailers: Headers) -> None:
+        # Without chunks there is no place for them: RFC 9110, 6.5.1 has them dropped.
+        self._trailers_down = trailer_lines(trailers, self.exchange.response_header_map)
+
     def on_response_end(self) -> None:
         if self._chunking:
-            self._out.append(b"0\r\n\r\n")
+            self._out.append(b"0\r\n%b\r\n" % self._trailers_down)
         upstream = self._upstream
         self._upstream = None
         if upstream is not None:
@@ -330,10 +347,9 @@ class Relay(Ending):
             self._client.hold(not writable)
 
 
-def _passed(headers: Headers, fields: dict[bytes, bytes]) -> Headers:
+def _passed(headers: Headers, fields: dict[bytes, bytes], dropped: frozenset[bytes] = HOP_BY_HOP) -> Headers:
     """What of an upstream's headers reaches the client."""
-    dropped = HOP_BY_HOP
-    forged = [name for name in fields if name[:11] == _OURS]
+    forged = [name for name in fields if name[:11] == OURS]
     if forged:  # nobody but the gateway speaks for the gateway
         dropped = dropped.union(forged)
     return headers if dropped.isdisjoint(fields) else forwardable(headers, fields, dropped)

@@ -10,7 +10,7 @@ import structlog
 from gateway.model.exchange import Headers
 from gateway.proxy.connecting import connected
 from gateway.proxy.handler import Origin
-from gateway.proxy.headers import by_name
+from gateway.proxy.headers import by_name, size_of
 from gateway.proxy.limits import Limits
 
 _log = structlog.get_logger("gateway.proxy")
@@ -30,6 +30,9 @@ class ResponseListener(Protocol):
     def on_read(self) -> None:
         """All callbacks of one network read were made: what is to be written can be written."""
 
+    def on_trailers(self, trailers: Headers) -> None:
+        """Behind the last of the data, where there are any."""
+
     def on_response_end(self) -> None: ...
 
     def on_lost(self, error_type: str) -> None:
@@ -48,6 +51,7 @@ class ResponseHead(msgspec.Struct, eq=False, gc=False):
     header_map: dict[bytes, bytes] = {}
     content_length: bytes | None = None
     chunked: bool = False
+    trailers: Headers | None = None
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -208,9 +212,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         head = self._head
-        if head.status:
-            return  # a trailer: read, not relayed
-        head.headers.append((name, value))
+        if not head.status:
+            head.headers.append((name, value))
+        elif head.trailers is None:
+            head.trailers = [(name, value)]
+        else:
+            head.trailers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self._listener is None:
@@ -256,11 +263,17 @@ class UpstreamConnection(asyncio.Protocol):
             self._listener.on_interim(head.status, head.reason, head.headers)
 
     def _finish(self) -> None:
-        listener = self._listener
+        listener, trailers = self._listener, self._head.trailers
         self._head = ResponseHead()
         self._head_bytes = 0
-        if listener is not None:
-            listener.on_response_end()
+        if listener is None:
+            return
+        if trailers is not None:
+            if size_of(b"", trailers) > self._limits.header:
+                self._broken("bad_upstream_response")
+                return
+            listener.on_trailers(trailers)
+        listener.on_response_end()
 
     def _broken(self, error_type: str) -> None:
         listener, self._listener = self._listener, None

@@ -101,6 +101,7 @@ class LlmReceiver:
         self._propagate = config.propagate
         self._usage = UsageInjection(pipeline.counters)
         self._dropped = NOT_FORWARDED | _OURS | (frozenset() if config.propagate else _TRACE_CONTEXT)
+        self._withheld = self._dropped | _CREDENTIALS
         self._calls: dict[tuple[str, bytes], _Call] = {}
 
     # Handler
@@ -119,7 +120,7 @@ class LlmReceiver:
         exchange.server_port = upstream.origin.port
         forward = self._forward(head, upstream, exchange)
         amendment = self._usage if upstream.include_usage and provider.name == USAGE_API else None
-        return Plan(exchange, upstream.origin, sent, forward=forward, amendment=amendment)
+        return Plan(exchange, upstream.origin, sent, forward=forward, withheld=self._withheld, amendment=amendment)
 
     def _call(self, head: RequestHead) -> _Call | Plan:
         """Where the request goes, or the plan to answer it here."""

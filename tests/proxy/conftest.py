@@ -63,7 +63,7 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
         length = int(lower.split(b"content-length:")[1].split(b"\r\n")[0])
         return head + await reader.readexactly(length)
     if b"transfer-encoding: chunked" in lower:
-        return head + await reader.readuntil(b"0\r\n\r\n")
+        return head + await read_chunks(reader)
     return head
 
 
@@ -74,6 +74,20 @@ def dechunked(data: bytes) -> bytes:
         out += data[: int(size, 16)]
         data = data[int(size, 16) + 2 :]
     return out
+
+
+async def read_chunks(reader: asyncio.StreamReader) -> bytes:
+    """A chunked body as it came, with its trailers."""
+    read = b""
+    while True:
+        size = await reader.readuntil(b"\r\n")
+        read += size
+        if int(size, 16) == 0:
+            break
+        read += await reader.readexactly(int(size, 16) + 2)
+    while not read.endswith(b"\n\r\n"):
+        read += await reader.readuntil(b"\r\n")
+    return read
 
 
 class RecordingHandler:
@@ -162,7 +176,8 @@ class Wire:
         if b"content-length:" in lower:
             return head, await self.exactly(int(lower.split(b"content-length:")[1].split(b"\r\n")[0]))
         if b"chunked" in lower:
-            return head, await self.until(b"0\r\n\r\n")
+            async with asyncio.timeout(5):
+                return head, await read_chunks(self.reader)
         return head, b""
 
     def close(self) -> None:

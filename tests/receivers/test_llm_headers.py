@@ -4,6 +4,7 @@ import pytest
 
 from gateway.model.exchange import Headers
 from gateway.model.session import SessionRef
+from gateway.proxy.headers import trailer_lines
 from gateway.receivers.llm import LlmReceiver
 from tests.receivers.conftest import HELD_KEY, MakeReceiver, head_of
 
@@ -33,6 +34,12 @@ def sent(receiver: LlmReceiver, target: str, *headers: tuple[str, str]) -> Heade
 @pytest.mark.parametrize("name", OURS)
 def test_a_header_for_the_gateway_never_leaves(receiver: LlmReceiver, name: str) -> None:
     assert sent(receiver, "/openai/v1/x", (name, "1"), ("accept", "*/*")) == [(b"accept", b"*/*")]
+
+
+@pytest.mark.parametrize("name", [*OURS, *SLOTS, "traceparent"])
+def test_what_is_for_the_gateway_or_a_key_does_not_leave_as_a_trailer(receiver: LlmReceiver, name: str) -> None:
+    plan = receiver.open(head_of("/openai/v1/x", ("Host", "gw")))
+    assert trailer_lines([(name.encode(), b"1")], {}, plan.withheld) == b""
 
 
 @pytest.mark.parametrize(
