@@ -10,7 +10,7 @@ import structlog
 from gateway import __version__
 from gateway.config.schema import Config
 from gateway.console.config import ConsoleConfig, HealthCheckConfig
-from gateway.console.serving import openable
+from gateway.console.serving import opened_url
 from gateway.contracts import Exporter, Processor
 from gateway.control import ControlSettings, run_control_plane
 from gateway.exporters.debug import DebugConfig, DebugExporter
@@ -80,7 +80,7 @@ class Worker:
         if has_control_plane(self._config) and not stores(self._config):
             self._uplink.start()  # nothing to send, but the health check must know who is there
         server = ProxyServer(self.receiver, limits_of(self.llm))
-        await server.listen(listening)
+        await server.listen(listening, self.llm.tls.context() if self.llm.tls is not None else None)
         ready()
         await stop.wait()
         cut = await server.drain(self.llm.drain)
@@ -111,6 +111,7 @@ async def run_worker(
 
 async def run_control(config: Config, socket_fd: int, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     """The control plane process' main."""
+    llm = llm_config(config)
     settings = ControlSettings(
         (config.extension(StorageConfig) or StorageConfig())
         if stores(config) or config.extension(ConsoleConfig)
@@ -118,8 +119,8 @@ async def run_control(config: Config, socket_fd: int, stop: asyncio.Event, ready
         config.extension(ConsoleConfig),
         config.extension(HealthCheckConfig),
         workers=config.service.workers,
-        gateway_url=f"http://{openable(llm_config(config).endpoint)}",
-        workers_s=llm_config(config).drain + 2 * _EXPORT_DRAIN_S,
+        gateway_url=opened_url(llm.endpoint, llm.tls is not None),
+        workers_s=llm.drain + 2 * _EXPORT_DRAIN_S,
     )
     await run_control_plane(settings, socket_fd, ready, stop)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
+from ssl import SSLContext
 
 import structlog
 from aiohttp import web
@@ -118,14 +119,14 @@ async def _start_console(
     desk = Desk(path)
     closing.append(desk.close)
     app = console_app(desk, Auth(token), Pages(settings.gateway_url))
-    runner = await _listen(app, config.endpoint, "console")
+    runner = await _listen(app, config.endpoint, "console", config.tls.context() if config.tls is not None else None)
     _show(token, path.parent)
     return runner
 
 
-async def _listen(app: web.Application, endpoint: str, extension: str) -> web.AppRunner:
+async def _listen(app: web.Application, endpoint: str, extension: str, tls: SSLContext | None = None) -> web.AppRunner:
     try:
-        return await serve(app, endpoint, f"extensions::{extension}::endpoint")
+        return await serve(app, endpoint, f"extensions::{extension}::endpoint", tls)
     except EndpointError as error:
         raise ControlPlaneError(str(error)) from error
 

@@ -16,7 +16,7 @@ import yaml
 from gateway.app import has_control_plane, listen_address, llm_config, receiver_id
 from gateway.config.schema import Config
 from gateway.console.config import ConsoleConfig
-from gateway.console.serving import listens_everywhere, openable
+from gateway.console.serving import listens_everywhere, opened_url
 from gateway.demo.model import BuiltinModel
 from gateway.supervisor import Child, ControlSocket, Supervisor, bind
 
@@ -142,12 +142,12 @@ def welcome(config: Config) -> str:
     lines = [f"spangate is ready (process {os.getpid()}). Point your client's base URL at it:"]
     for name, provider in llm.providers.items():
         suffix = "/v1" if provider.api == "openai" else ""
-        lines.append(f"  http://{openable(llm.endpoint)}/{name}{suffix}  →  {provider.base_url}")
+        lines.append(f"  {opened_url(llm.endpoint, llm.tls is not None)}/{name}{suffix}  →  {provider.base_url}")
     lines += _reach(llm.endpoint)
     active = (config.extensions[name] for name in config.service.extensions)
     console = next((extension for extension in active if isinstance(extension, ConsoleConfig)), None)
     if console is not None:
-        lines.append(f"Console: http://{openable(console.endpoint)}/")
+        lines.append(f"Console: {opened_url(console.endpoint, console.tls is not None)}/")
         lines += _reach(console.endpoint)
     return "\n".join(lines)
 

@@ -18,6 +18,7 @@ from gateway.registry import REGISTRY
 from gateway.run import run_demo, run_until_stop, started, unheeded_endpoint, welcome
 from gateway.store.config import StorageConfig
 from gateway.supervisor import StartError, Supervisor
+from tests.certificates import self_signed
 
 
 def _config(*overrides: str) -> Config:
@@ -37,6 +38,14 @@ def test_the_welcome_names_addresses_that_can_be_opened() -> None:
     assert "http://0.0.0.0" not in said
     assert "listens on all interfaces (0.0.0.0:4000)" in said
     assert "listens on all interfaces ([::]:4001)" in said
+
+
+def test_the_welcome_says_https_where_tls_is_spoken(tmp_path: Path) -> None:
+    pem = self_signed(tmp_path / "localhost.pem", "localhost")
+    tls = f"{{cert_file: {pem}, key_file: {pem}}}"
+    said = welcome(_config(f"receivers.llm.tls={tls}", f"extensions.console.tls={tls}"))
+    assert "  https://127.0.0.1:4000/openai/v1 " in said
+    assert "Console: https://127.0.0.1:4001/" in said
 
 
 def test_the_welcome_of_a_local_gateway_speaks_of_no_other_machines() -> None:

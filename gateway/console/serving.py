@@ -1,6 +1,7 @@
 """Listening for the console and for health: an occupied port is said in one line, with the remedy."""
 
 import errno
+import ssl
 from ipaddress import ip_address
 
 from aiohttp import web
@@ -27,12 +28,17 @@ def listens_everywhere(endpoint: str) -> bool:
         return False
 
 
-async def serve(app: web.Application, endpoint: str, setting: str) -> web.AppRunner:
+def opened_url(endpoint: str, secure: bool) -> str:
+    """`endpoint` as a URL that can be opened on this machine, without a slash at its end."""
+    return f"{'https' if secure else 'http'}://{openable(endpoint)}"
+
+
+async def serve(app: web.Application, endpoint: str, setting: str, tls: ssl.SSLContext | None = None) -> web.AppRunner:
     """Listen at `endpoint`; `setting` is where in the config it stands. Clean up the runner in the end."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, *host_port(endpoint)).start()
+        await web.TCPSite(runner, *host_port(endpoint), ssl_context=tls).start()
     except OSError as error:
         await runner.cleanup()
         if error.errno == errno.EADDRINUSE:

@@ -361,11 +361,12 @@ class ClientConnection(asyncio.Protocol):
         self._pending.clear()
         if self._transport.is_closing():
             return
-        if request_read or not self._transport.can_write_eof():
+        if request_read:
             self._transport.close()
             return
         self._lingering = True
-        self._transport.write_eof()
+        if self._transport.can_write_eof():  # TLS cannot; there the answer's length has to do
+            self._transport.write_eof()
         self._transport.resume_reading()
         self._expect("linger", self._limits.linger_s)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.handler import Handler
@@ -30,9 +31,16 @@ class ProxyServer:
         self._sweep_handle: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
 
-    async def listen(self, sock: socket.socket) -> None:
-        """Serve a bound socket."""
-        server = await self.loop.create_server(lambda: ClientConnection(self), sock=sock, backlog=4096)
+    async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Serve a bound socket; with `tls`, a handshake has as long as a request's head."""
+        server = await self.loop.create_server(
+            lambda: ClientConnection(self),
+            sock=sock,
+            backlog=4096,
+            ssl=tls,
+            ssl_handshake_timeout=self.limits.header_s if tls is not None else None,
+            ssl_shutdown_timeout=self.limits.linger_s if tls is not None else None,
+        )
         self._servers.append(server)
         if self._sweep_handle is None:
             self._sweep()

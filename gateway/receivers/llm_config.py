@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from gateway.receivers.families import FAMILIES
 from gateway.receivers.forward_proxy import DIRECT, proxy_of
+from gateway.tls import ServerTlsConfig
 from gateway.units import ConfigModel, Endpoint, PositiveDuration, Secret, Size
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -123,6 +124,8 @@ def _segment(name: str) -> str:
 
 class LlmConfig(ConfigModel):
     endpoint: Endpoint = "127.0.0.1:4000"
+    tls: ServerTlsConfig | None = None
+    """Without it clients speak plain HTTP."""
     capture_max: Size = 8 * 1024 * 1024
     """Per direction; more is relayed, not captured."""
     max_body: Size = 64 * 1024 * 1024

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,8 +198,11 @@ class Bench:
     port: int
     wires: list[Wire] = field(default_factory=list)
 
-    async def connect(self) -> Wire:
-        wire = Wire(*await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 24))
+    async def connect(self, tls: ssl.SSLContext | None = None) -> Wire:
+        name = "localhost" if tls is not None else None
+        wire = Wire(
+            *await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 24, ssl=tls, server_hostname=name)
+        )
         self.wires.append(wire)
         return wire
 
@@ -227,7 +231,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 async def make_bench() -> AsyncIterator[MakeBench]:
     made: list[tuple[Bench, asyncio.Server]] = []
 
-    async def make(**changes: object) -> Bench:
+    async def make(tls: ssl.SSLContext | None = None, **changes: object) -> Bench:
         upstream = Upstream()
         listener = await asyncio.start_server(upstream.handle, "127.0.0.1", 0, limit=1 << 24)
         upstream.port = listener.sockets[0].getsockname()[1]
@@ -237,7 +241,7 @@ async def make_bench() -> AsyncIterator[MakeBench]:
         handler.capture = limits.capture
         server = ProxyServer(handler, limits)
         sock = listening()
-        await server.listen(sock)
+        await server.listen(sock, tls)
         bench = Bench(upstream, handler, server, sock.getsockname()[1])
         made.append((bench, listener))
         return bench
