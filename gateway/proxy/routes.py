@@ -13,12 +13,17 @@ _BY_PATH: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"/openai/(?:deployments/|v1/)"), "azure"),
 )
 
-_CREDENTIAL_OF: tuple[tuple[bytes, str], ...] = (
-    (b"x-api-key", "anthropic"),
-    (b"x-goog-api-key", "gemini"),
-    (b"api-key", "azure"),
+_AZURES = "/openai/deployments/"
+"""Azure's own path. OpenAI has none of the kind, so that its prefix is not meant, and Azure's key not for it."""
+GOOGLES = frozenset({"gemini", "vertex"})
+"""Their keys come in `x-goog-api-key` or in the query as `key` (Vertex: in express mode)."""
+_CREDENTIAL_OF: tuple[tuple[bytes, frozenset[str]], ...] = (
+    (b"x-api-key", frozenset({"anthropic"})),
+    (b"x-goog-api-key", GOOGLES),
+    (b"api-key", frozenset({"azure"})),
+    (b"x-amz-security-token", frozenset({"bedrock"})),
 )
-"""Credential slots that belong to one API. `Authorization` is everybody's."""
+"""Credential slots, and the APIs that they belong to. `Authorization` is everybody's."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -39,7 +44,8 @@ class Routes:
     def match(self, path: str, header_map: dict[bytes, bytes]) -> Match | None:
         """None: no provider is meant, or a key of another provider's would go to it."""
         first, slash, rest = path[1:].partition("/")
-        if first in self._families:
+        family = self._families.get(first)
+        if family is not None and not (path.startswith(_AZURES) and family != "azure"):
             return Match(first, slash + rest if slash else "/")
         return self._told_by_path(path, header_map)
 
@@ -54,8 +60,8 @@ class Routes:
         if name is None or name not in self._families:
             return None
         # SECURITY: told by path alone, a key must not reach a provider it was not meant for.
-        for slot, owner in _CREDENTIAL_OF:
-            if slot in header_map and owner != self._families[name]:
+        for slot, owners in _CREDENTIAL_OF:
+            if slot in header_map and self._families[name] not in owners:
                 return None
         return Match(name, path)
 

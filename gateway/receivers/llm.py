@@ -16,7 +16,7 @@ from gateway.model.randomness import random_bytes
 from gateway.pipeline import Pipeline
 from gateway.proxy.handler import Origin, Plan, RequestHead
 from gateway.proxy.headers import NOT_FORWARDED, lower_names, named_in_connection
-from gateway.proxy.routes import Routes
+from gateway.proxy.routes import GOOGLES, Routes
 from gateway.receivers.families import FAMILIES
 from gateway.receivers.forward_proxy import chosen_proxy
 from gateway.receivers.llm_config import LlmConfig, ProviderConfig
@@ -36,6 +36,8 @@ _TRACE_CONTEXT = frozenset({b"traceparent", b"tracestate", b"baggage"})
 _OUR_PREFIX = b"x-spangate-"
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_REPLACED = _CREDENTIALS | {b"x-amz-security-token"}
+"""What a client may authenticate itself with: goes where the gateway holds the key."""
 _MAY_CARRY_KEY = _CREDENTIALS | {b"cookie"}
 _NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 _NONE: frozenset[bytes] = frozenset()
@@ -44,8 +46,12 @@ _GATEWAY_KEY = re.compile(rb"(?<![A-Za-z0-9_-])sg-", re.IGNORECASE)
 _BASIC = re.compile(rb"\s*basic\s+([A-Za-z0-9+/=_-]+)", re.IGNORECASE)
 _ABOVE = re.compile(r"(?:^|[/\\]|%2f|%5c)(?:\.|%2e){2}(?:$|[/\\;#]|%2f|%5c|%23)", re.IGNORECASE)
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_KEY_IN_QUERY = re.compile(r"(?<=[?&])((?:api[_-]?)?key=)[^&]*", re.IGNORECASE)
-_KEY_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey"})
+_KEY_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey", "access_token"})
+_SECRET_PARAMETERS = _KEY_PARAMETERS | {
+    *("x-amz-credential", "x-amz-signature", "x-amz-security-token", "x-goog-credential", "x-goog-signature"),
+    *("awsaccesskeyid", "signature", "sig"),
+}
+"""Also what signs a URL, as the OpenTelemetry conventions have it for `url.query`."""
 _GOOGLE_KEY = re.compile(r"(?:^|&)key=", re.IGNORECASE)
 _CALLS_REMEMBERED, _LONGEST_REMEMBERED = 1024, 256
 
@@ -55,6 +61,7 @@ class _Upstream:
     """A configured provider, ready to be used."""
 
     name: str
+    family: str
     provider_name: str
     origin: Origin
     authority: bytes
@@ -101,7 +108,7 @@ class LlmReceiver:
         self._propagate = config.propagate
         self._usage = UsageInjection(pipeline.counters)
         self._dropped = NOT_FORWARDED | _OURS | (frozenset() if config.propagate else _TRACE_CONTEXT)
-        self._withheld = self._dropped | _CREDENTIALS
+        self._withheld = self._dropped | _REPLACED
         self._calls: dict[tuple[str, bytes], _Call] = {}
 
     # Handler
@@ -129,8 +136,7 @@ class LlmReceiver:
         if path == "/" and head.method in ("GET", "HEAD"):
             return Plan(None, answer=200)
         match = self._routes.match(path, head.header_map)
-        if match is None or (match.path == path and query and _GOOGLE_KEY.search(unquote(query))):
-            # SECURITY: told by path alone, `?key=` is a Google key on its way to somebody else.
+        if match is None or (match.path == path and query and self._google_key_astray(match.provider, query)):
             return Plan(self._exchange(head, _masked(target)), refusal=self._unknown_route(path))
         upstream = self._upstreams[match.provider]
         if upstream.base_path and ("." in match.path or "%" in match.path) and _ABOVE.search(match.path):
@@ -151,6 +157,10 @@ class LlmReceiver:
                 self._calls.clear()
             self._calls[head.method, head.target] = call
         return call
+
+    def _google_key_astray(self, provider: str, query: str) -> bool:
+        """SECURITY: told by path alone, `?key=` is a Google key that may be on its way to somebody else."""
+        return self._upstreams[provider].family not in GOOGLES and _GOOGLE_KEY.search(unquote(query)) is not None
 
     def ready(self, exchange: Exchange) -> Awaitable[None] | None:
         return self._pipeline.ready(exchange)
@@ -205,7 +215,7 @@ class LlmReceiver:
         return exchange
 
     def _forward(self, head: RequestHead, upstream: _Upstream, exchange: Exchange) -> Headers:
-        dropped = self._dropped if upstream.credential is None else self._dropped | _CREDENTIALS
+        dropped = self._dropped if upstream.credential is None else self._dropped | _REPLACED
         fields, headers = head.header_map, head.headers
         # SECURITY: a gateway key is for the gateway, in whichever slot it came.
         carrying = _with_gateway_key(head)
@@ -252,6 +262,7 @@ def _upstream(name: str, provider: ProviderConfig, environ: Mapping[str, str]) -
         credential = (family.slot, family.scheme + provider.api_key.get_secret_value().encode())
     return _Upstream(
         name=name,
+        family=provider.api,
         provider_name=provider.provider_name or name,
         origin=origin,
         authority=origin.authority,
@@ -262,8 +273,15 @@ def _upstream(name: str, provider: ProviderConfig, environ: Mapping[str, str]) -
 
 
 def _masked(target: str) -> str:
-    """SECURITY: Google's APIs take the key in the query; it must not be stored."""
-    return _KEY_IN_QUERY.sub(r"\1***", target) if "key=" in target.lower() else target
+    """SECURITY: Google's APIs take the key in the query; it must not be stored, however its name is written."""
+    path, mark, query = target.partition("?")
+    if not mark:
+        return target
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    return f"{path}?" + "&".join(
+        f"{name}=***" if equals and unquote(name, "latin-1").lower() in _SECRET_PARAMETERS else f"{name}{equals}{value}"
+        for name, equals, value in pairs
+    )
 
 
 def _with_gateway_key(head: RequestHead) -> frozenset[bytes]:

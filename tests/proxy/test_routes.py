@@ -119,6 +119,21 @@ def test_a_providers_own_slot_or_its_prefix_lets_a_key_through(path: str, slot: 
     assert ROUTES.match(path, {slot: b"k"}) is not None
 
 
+DEPLOYMENT = "/openai/deployments/d/chat/completions"
+
+
+def test_azures_own_path_is_not_taken_for_the_prefix_of_openai() -> None:
+    assert Routes({"openai": "openai", "az": "azure"}, "openai").match(DEPLOYMENT, {b"api-key": b"k"}) == Match(
+        "az", DEPLOYMENT
+    )
+    assert Routes({"openai": "openai"}, "openai").match(DEPLOYMENT, {b"api-key": b"k"}) is None
+
+
+def test_a_provider_named_openai_may_be_azure() -> None:
+    routes = Routes({"openai": "azure"}, "openai")
+    assert routes.match(DEPLOYMENT, {b"api-key": b"k"}) == Match("openai", DEPLOYMENT.removeprefix("/openai"))
+
+
 def test_the_default_provider_takes_what_no_other_api_claims() -> None:
     routes = Routes({"anthropic": "anthropic", "local": "openai"}, "local")
     assert routes.match("/v1/chat/completions", {}) == Match("local", "/v1/chat/completions")
