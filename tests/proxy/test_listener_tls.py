@@ -78,6 +78,38 @@ async def test_pipelined_calls_are_answered_in_order(secure: Bench, client_tls: 
     assert [(await wire.answer())[1] for _ in range(4)] == [b"0", b"1", b"2", b"3"]
 
 
+async def test_a_slow_client_holds_the_upstream(secure: Bench, client_tls: ssl.SSLContext) -> None:
+    size = 40_000_000
+    sent = 0
+    blocked = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        while sent < size:
+            writer.write(b"x" * 100_000)
+            sent += 100_000
+            if not blocked.is_set():
+                try:
+                    async with asyncio.timeout(0.5):
+                        await writer.drain()
+                except TimeoutError:
+                    blocked.set()
+            await writer.drain()
+
+    secure.upstream.serve = serve
+    wire = await secure.connect(client_tls)
+    wire.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a StreamWriter's transport reads, too
+    await wire.send(GET)
+    async with asyncio.timeout(10):
+        await blocked.wait()
+    assert sent < size
+    wire.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    await wire.until(b"\r\n\r\n")
+    assert await wire.exactly(size) == b"x" * size
+
+
 async def test_a_client_that_leaves_cancels_its_call(secure: Bench, client_tls: ssl.SSLContext) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
