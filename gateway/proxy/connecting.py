@@ -58,7 +58,10 @@ async def connected(
 async def _addresses(host: str, port: int) -> Sequence[aiohappyeyeballs.AddrInfoType]:
     if _is_address(host):
         return aiohappyeyeballs.addr_to_addr_infos((host, port)) or []  # not worth a thread
-    return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # no name at all: a label too long, or empty
+        raise OSError(str(error)) from error
 
 
 async def _reached(host: str, port: int, resolve: Resolve) -> socket.socket:

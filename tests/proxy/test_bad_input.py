@@ -191,8 +191,9 @@ async def test_refusing_upstream_is_a_502(bench: Bench) -> None:
     assert (exchange.end, exchange.error_type, exchange.status) == ("upstream_gone", "connect_error", 502)
 
 
-async def test_a_name_that_does_not_resolve_is_a_502(bench: Bench) -> None:
-    bench.handler.origin = Origin("no-such-host.invalid", 80)
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 70 + ".invalid", "a..invalid"])
+async def test_a_name_that_does_not_resolve_is_a_502(bench: Bench, host: str) -> None:
+    bench.handler.origin = Origin(host, 80)
     wire = await bench.connect()
     await wire.send(post(b"{}"))
     assert (await wire.answer())[0].startswith(b"HTTP/1.1 502 ")
