@@ -1,0 +1,94 @@
+"""Forms: any cut gives the same meaning, files are known by size and hash alone, what is broken is said to be."""
+
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.providers.multipart import PARTS_LIMIT, TEXT_LIMIT, Form, FormReader, read_form
+
+TYPE = 'multipart/form-data; boundary="b-1"'
+SOUND = b"RIFF\r\n--b\0\r\n--b-" + bytes(range(256))
+
+
+def part(headers: str, content: bytes) -> bytes:
+    return b"--b-1\r\n" + headers.replace("\n", "\r\n").encode() + b"\r\n\r\n" + content + b"\r\n"
+
+
+def text(name: str, content: str) -> bytes:
+    return part(f'Content-Disposition: form-data; name="{name}"', content.encode())
+
+
+FILE = part('content-type: audio/wav\nCONTENT-DISPOSITION: form-data; name="file"; filename="é.wav"', SOUND)
+WHOLE = text("model", "whisper-1") + FILE + text("prompt", "naïve\r\ntext") + b"--b-1--\r\n"
+
+
+def told(form: Form) -> tuple[object, ...]:
+    return form.state, form.fields, form.files
+
+
+def test_fields_are_text_and_files_are_size_type_and_hash() -> None:
+    form = read_form(WHOLE, TYPE)
+    assert form.state == "full"
+    assert form.fields == [("model", "whisper-1"), ("prompt", "naïve\r\ntext")]
+    [(name, file_name, content)] = form.files
+    assert (name, file_name) == ("file", "é.wav")
+    assert (content.modality, content.mime_type, content.size) == ("audio", "audio/wav", len(SOUND))
+    assert content.sha256 == sha256(SOUND).hexdigest()
+
+
+@given(cuts=st.lists(st.integers(0, len(WHOLE)), max_size=8))
+def test_any_cut_of_the_bytes_gives_the_same_form(cuts: list[int]) -> None:
+    reader = FormReader(TYPE)
+    ends = [*sorted(cuts), len(WHOLE)]
+    for start, end in zip([0, *ends], ends, strict=False):
+        reader.feed(WHOLE[start:end])
+    assert told(reader.end()) == told(read_form(WHOLE, TYPE))
+
+
+def test_a_form_that_breaks_off_anywhere_keeps_what_came_and_says_so() -> None:
+    for end in range(len(WHOLE) - len(b"--\r\n")):
+        form = read_form(WHOLE[:end], TYPE)
+        assert form.state in ("truncated", "unreadable")
+        assert all(content.size == len(SOUND) for _, _, content in form.files if content.sha256)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (WHOLE, "multipart/form-data"),
+        (WHOLE, "multipart/form-data; boundary=other"),
+        (WHOLE, "multipart/form-data; boundary=" + "x" * 1000),
+        (b"", TYPE),
+        (b"no form", TYPE),
+        (b"--b-1\r\n" + b"x" * 10_000 + b": y\r\n\r\n", TYPE),
+        (b"--b-1\r\n" + b"a: b\r\n" * 1000 + b"\r\n", TYPE),
+        (b"--b-1\r\n\x00\xff: y\r\n\r\nz\r\n--b-1--", TYPE),
+    ],
+)
+def test_what_is_no_form_is_unreadable(body: bytes, content_type: str) -> None:
+    assert read_form(body, content_type).state == "unreadable"
+
+
+def test_a_prompt_that_claims_to_be_a_file_is_read_all_the_same() -> None:
+    body = part('Content-Disposition: form-data; name="prompt"; filename="x"', b"nightjar") + b"--b-1--\r\n"
+    assert read_form(body, TYPE).fields == [("prompt", "nightjar")]
+
+
+def test_bytes_without_a_file_name_are_a_file_by_their_type() -> None:
+    body = part('Content-Disposition: form-data; name="image"\nContent-Type: image/png', b"\x89PNG") + b"--b-1--\r\n"
+    [(name, _, content)] = read_form(body, TYPE).files
+    assert (name, content.modality, content.size) == ("image", "image", 4)
+
+
+def test_text_and_parts_are_bounded() -> None:
+    long = read_form(text("prompt", "x" * (TEXT_LIMIT + 10)) + b"--b-1--\r\n", TYPE)
+    assert (long.state, len(long.fields[0][1])) == ("truncated", TEXT_LIMIT)
+    many = read_form(text("a", "b") * (PARTS_LIMIT + 5) + b"--b-1--\r\n", TYPE)
+    assert (many.state, len(many.fields)) == ("truncated", PARTS_LIMIT)
+
+
+def test_a_broken_form_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    read_form(b"--b-1\r\n\x00: y\r\n\r\n", TYPE)
+    assert caplog.records == []
