@@ -13,6 +13,7 @@ from gateway.model.message import RequestReading
 from gateway.providers import settings
 from gateway.providers.lenient import text_or_none
 from gateway.providers.openai_answer import OpenAIChatAnswer
+from gateway.providers.openai_deployment import model_of
 from gateway.providers.openai_message import read_message
 from gateway.providers.openai_refusal import openai_error, openai_error_event
 from gateway.providers.reader import BodyReader
@@ -74,8 +75,7 @@ class OpenAIChat:
         decoded = with_repair(_decode, body)
         if decoded is None:
             return unreadable_request(body)
-        model = decoded.model
-        reading = RequestReading(model=model if isinstance(model, str) else "")
+        reading = RequestReading(model=model_of(decoded.model, target))
         entries(reading, reading.messages, decoded.messages, read_message, known)
         if decoded.stream is True:
             reading.stream = True

@@ -10,6 +10,8 @@ class Family(NamedTuple):
     """The header that carries the key."""
     scheme: bytes = b"Bearer "
     """What stands before the key in it."""
+    provider_name: str | None = None
+    """`gen_ai.provider.name` where the convention has a word for the family; None: the provider's name in the map."""
 
 
 FAMILIES: dict[str, Family] = {
@@ -18,7 +20,7 @@ FAMILIES: dict[str, Family] = {
     "gemini": Family("https://generativelanguage.googleapis.com", b"x-goog-api-key", b""),
     "vertex": Family(),
     "bedrock": Family(),
-    "azure": Family(None, b"api-key", b""),
+    "azure": Family(None, b"api-key", b"", "azure.ai.openai"),
     "mistral": Family("https://api.mistral.ai"),
     "cohere": Family("https://api.cohere.com"),
     "ollama": Family("http://127.0.0.1:11434"),
