@@ -1,16 +1,14 @@
 """Any other API: relayed, named as far as its body says, and its text shown to agents raw. Understands no message."""
 
-from hashlib import sha256
 from typing import Any
 
 import msgspec
 
 from gateway.contracts import KnownMessages, ResponseReader
 from gateway.model.exchange import Refusal
-from gateway.model.message import Blob, Entry, FinishReason, Message, RequestReading, ResponseReading
+from gateway.model.message import RequestReading, ResponseReading
 from gateway.providers.errors import error_type_of
-from gateway.providers.known import entry_of
-from gateway.providers.lenient import raw_entry
+from gateway.providers.lenient import body_entry
 from gateway.providers.openai_refusal import openai_error, openai_error_event
 from gateway.providers.request import with_repair
 
@@ -43,7 +41,7 @@ class Generic:
         self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
     ) -> RequestReading:
         reading = RequestReading()
-        if text := _textual(body, "user"):
+        if text := body_entry(body, "user"):
             reading.messages.append(text)
         if body.lstrip()[:1] == b"{":
             head = with_repair(_decode_head, body)
@@ -85,19 +83,6 @@ class _GenericReader:
             if parsed is not None and parsed.error is not None:
                 reading.error_type = error_type_of(parsed.error)
         # Vectors are no text, and must not get into spans.
-        elif _VECTORS not in body and (text := _textual(body, "assistant", "stop" if complete else "error")):
+        elif _VECTORS not in body and (text := body_entry(body, "assistant", "stop" if complete else "error")):
             reading.messages.append(text)
         return reading
-
-
-def _textual(body: bytes, role: str, finish_reason: FinishReason | None = None) -> Entry | None:
-    """The body as one message, None where it is empty. Agents see its text whatever it is; of a binary one spans and
-    store have size and hash."""
-    if not body:
-        return None
-    entry = raw_entry(body, role, finish_reason)
-    if b"\0" not in body or "\0" not in entry.texts[0]:
-        return entry
-    blob = Blob("file", None, sha256(body).hexdigest(), len(body))
-    shown = entry_of(Message(role, (blob,), finish_reason=finish_reason))
-    return msgspec.structs.replace(shown, texts=entry.texts, notes={})

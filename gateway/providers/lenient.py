@@ -2,11 +2,12 @@
 
 import json
 import re
+from hashlib import sha256
 from typing import Any
 
 import msgspec
 
-from gateway.model.message import Entry, FinishReason, Message, Text
+from gateway.model.message import Blob, Entry, FinishReason, Message, Text
 from gateway.providers.known import entry_of
 
 _decode = msgspec.json.Decoder().decode
@@ -49,6 +50,19 @@ def raw_text(data: bytes) -> str:
 def raw_entry(data: bytes, role: str, finish_reason: FinishReason | None = None) -> Entry:
     """A whole body that was not understood, as one message."""
     return entry_of(Message(role, (Text(raw_text(data)),), finish_reason=finish_reason))
+
+
+def body_entry(body: bytes, role: str, finish_reason: FinishReason | None = None) -> Entry | None:
+    """The body as one message, None where it is empty. Agents see its text whatever it is; of a binary one spans and
+    store have size and hash."""
+    if not body:
+        return None
+    entry = raw_entry(body, role, finish_reason)
+    if b"\0" not in body or "\0" not in entry.texts[0]:
+        return entry
+    blob = Blob("file", None, sha256(body).hexdigest(), len(body))
+    shown = entry_of(Message(role, (blob,), finish_reason=finish_reason))
+    return msgspec.structs.replace(shown, texts=entry.texts, notes={})
 
 
 def text_or_none(value: object) -> str | None:

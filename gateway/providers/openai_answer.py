@@ -51,6 +51,8 @@ class _Usage(msgspec.Struct):
 class _Choice(msgspec.Struct):
     index: Any = None
     message: WireMessage | None = None
+    text: Any = None
+    """In place of a message: the older Completions API."""
     finish_reason: Any = None
 
 
@@ -76,6 +78,7 @@ class _PlainBody(_Body):
 class _ChunkChoice(msgspec.Struct):
     index: Any = None
     delta: WireMessage | None = None
+    text: Any = None
     finish_reason: Any = None
 
 
@@ -141,6 +144,8 @@ class OpenAIChatAnswer:
                 collected = self._choices[index] = _Collected()
             if choice.delta is not None:
                 collected.add(choice.delta)
+            elif choice.text is not None:
+                collected.add(WireMessage(content=choice.text))
             if choice.finish_reason is not None:
                 collected.finish_reason = choice.finish_reason
 
@@ -163,6 +168,8 @@ class OpenAIChatAnswer:
         for whole in self._whole:
             if whole.message is not None:
                 _finish(reading, whole.message, whole.finish_reason)
+            elif whole.text is not None:
+                _finish(reading, WireMessage(content=whole.text), whole.finish_reason)
         if self._choices:
             for _, choice in sorted(self._choices.items()):
                 _finish(reading, choice.whole(), choice.finish_reason)

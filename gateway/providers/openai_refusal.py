@@ -16,3 +16,22 @@ def openai_error(refusal: Refusal) -> bytes:
 
 def openai_error_event(refusal: Refusal) -> bytes:
     return b"data: " + openai_error(refusal) + b"\n\n"
+
+
+def responses_error_event(refusal: Refusal) -> bytes:
+    """Responses' own event: its SDK has no exception for it, so `error` has both forms that clients look for."""
+    kind = _TYPES.get(refusal.status, "server_error" if refusal.status >= 500 else "invalid_request_error")
+    said = {"message": refusal.message, "param": None, "code": refusal.code}
+    event = {"type": "error", "sequence_number": 0, **said, "error": {"type": kind, **said}}
+    return b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
+
+
+class RefusesAsOpenAI:
+    """The two refusals of a `Provider` where an API has no error event of its own."""
+
+    def refusal(self, refusal: Refusal) -> bytes:
+        return openai_error(refusal)
+
+    def stream_refusal(self, refusal: Refusal) -> bytes:
+        """The official SDK raises at the error; clients that wait for the end of the stream find it too."""
+        return openai_error_event(refusal) + b"data: [DONE]\n\n"

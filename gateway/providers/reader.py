@@ -63,11 +63,16 @@ _DECODERS: Mapping[str, Callable[[], EventDecoder]] = {
 class BodyReader:
     """Implements `ResponseReader` on top of an `Answer`."""
 
-    __slots__ = ("_answer", "_chunks", "_decoder", "_status", "_taken", "_unreadable")
+    __slots__ = ("_answer", "_chunks", "_decoder", "_raw_shown", "_status", "_taken", "_unreadable")
 
-    def __init__(self, answer: Answer, status: int, content_type: str, decoder: EventDecoder | None = None) -> None:
-        """`decoder`: of a stream that its content type does not tell from a whole answer."""
+    def __init__(
+        self, answer: Answer, status: int, content_type: str, decoder: EventDecoder | None = None, raw: bool = True
+    ) -> None:
+        """`decoder`: of a stream that its content type does not tell from a whole answer; `raw`: False where a body
+        that is not understood is still nothing to read, but vectors or media.
+        """
         self._answer = answer
+        self._raw_shown = raw
         self._status = status
         made = _DECODERS.get(content_type.partition(";")[0].strip().lower()) if decoder is None else None
         self._decoder: EventDecoder | None = made() if made is not None else decoder
@@ -130,7 +135,7 @@ class BodyReader:
         """Unreadable is not empty: agents see the raw text. A failed request's error page is nobody's message."""
         reading = ResponseReading()
         reading.state = "unreadable" if complete else "truncated"
-        if self._status < 400:
+        if self._status < 400 and self._raw_shown:
             reading.messages = [raw_entry(body, "assistant", "error")]
             reading.finish_reasons = ["error"]
             reading.raw_finish_reasons = [""]

@@ -18,6 +18,12 @@ STOP_SEQUENCES = "gen_ai.request.stop_sequences"
 CHOICE_COUNT = "gen_ai.request.choice.count"
 REASONING_LEVEL = "gen_ai.request.reasoning.level"
 OUTPUT_TYPE = "gen_ai.output.type"
+PREVIOUS_RESPONSE = "gen_ai.request.previous_response.id"
+RESPONSE_STATUS = "gen_ai.response.status"
+PROMPT_NAME = "gen_ai.prompt.name"
+PROMPT_VERSION = "gen_ai.prompt.version"
+DIMENSIONS = "gen_ai.embeddings.dimension.count"
+ENCODING_FORMATS = "gen_ai.request.encoding_formats"
 
 
 def add_double(attributes: Attributes, name: str, value: object) -> None:

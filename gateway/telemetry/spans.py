@@ -32,7 +32,11 @@ _EVENT_TYPES: dict[Participant, str] = {
     "memory": "agent_mem",
     "llm": "agent_llm",
 }
-_API_TYPES = {"openai_chat": "chat_completions", "openai_responses": "responses"}
+_API_TYPES = {
+    "openai_chat": "chat_completions",
+    "openai_responses": "responses",
+    "openai_responses_poll": "responses",
+}
 _PARTS_NOTE = "telemetry.text_parts"
 _to_json = msgspec.json.Encoder().encode
 _to_message = msgspec.json.Decoder(Message).decode

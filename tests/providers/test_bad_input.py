@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.contracts import Provider
 from gateway.model.message import RequestReading, ResponseReading
 from gateway.providers.anthropic_messages import AnthropicMessages
+from gateway.providers.built_in import formats
 from gateway.providers.generic import Generic
 from gateway.providers.known import KnownMessageCache
 from gateway.providers.openai_chat import OpenAIChat
@@ -22,7 +23,7 @@ def words(text: str) -> list[str]:
 
 
 CHATS: list[Provider] = [OpenAIChat(), AnthropicMessages()]
-ALL: list[Provider] = [*CHATS, Generic()]
+ALL: list[Provider] = list(formats())
 DEEP = b"[" * 10_000 + b"]" * 10_000
 WRONG: list[Any] = [
     None,

@@ -10,31 +10,43 @@ from hypothesis import strategies as st
 
 from gateway.contracts import Provider
 from gateway.model.message import RequestReading, ResponseReading
-from gateway.providers.anthropic_messages import AnthropicMessages
-from gateway.providers.generic import Generic
+from gateway.providers.built_in import formats
 from gateway.providers.known import KnownMessageCache
-from gateway.providers.openai_chat import OpenAIChat
 
 DATA = Path(__file__).parent.parent / "data"
-PROVIDERS: dict[str, Provider] = {p.name: p for p in (OpenAIChat(), AnthropicMessages(), Generic())}
+PROVIDERS: dict[str, Provider] = {p.name: p for p in formats()}
+FORM_TYPE = "multipart/form-data; boundary=cut"
+CONTENT_TYPES = {
+    "response.sse": "text/event-stream; charset=utf-8",
+    "response.json": "application/json",
+    "response.bin": "audio/wav",
+    "response.txt": "text/plain; charset=utf-8",
+}
 CASES = sorted(path for name in PROVIDERS for path in (DATA / name).iterdir())
 STREAMS = [case for case in CASES if (case / "response.sse").exists()]
+CUT = [*STREAMS, *(case for case in CASES if (case / "response.bin").exists())]
 
 
 def name_of(case: Path) -> str:
     return f"{case.parent.name}/{case.name}"
 
 
-def read_request(case: Path) -> RequestReading:
-    return PROVIDERS[case.parent.name].read_request((case / "request.json").read_bytes(), KnownMessageCache())
+def read_request(case: Path) -> RequestReading | None:
+    """From JSON or from a form; a case without a request is a GET. `target.txt`: where the path says something too."""
+    target = case / "target.txt"
+    for name, content_type in (("request.json", "application/json"), ("request.form", FORM_TYPE)):
+        if (file := case / name).exists():
+            return PROVIDERS[case.parent.name].read_request(
+                file.read_bytes(), KnownMessageCache(), target.read_text() if target.exists() else "", content_type
+            )
+    return None
 
 
 def read_response(case: Path, cuts: list[int]) -> ResponseReading:
     """Fed in pieces that end at `cuts`. The case's name tells a refusal from an answer, a whole body from half of one."""
-    streamed = (case / "response.sse").exists()
-    body = (case / ("response.sse" if streamed else "response.json")).read_bytes()
-    content_type = "text/event-stream; charset=utf-8" if streamed else "application/json"
-    status = 400 if case.name == "error" else 200
+    [(name, content_type)] = [pair for pair in CONTENT_TYPES.items() if (case / pair[0]).exists()]
+    body = (case / name).read_bytes()
+    status = 400 if case.name in ("error", "azure_error") else 200
     reader = PROVIDERS[case.parent.name].response_reader(None, status, content_type)
     ends = [*sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
     for start, end in zip([0, *ends], ends, strict=False):
@@ -42,8 +54,10 @@ def read_response(case: Path, cuts: list[int]) -> ResponseReading:
     return reader.end(complete=case.name != "interrupted")
 
 
-def shown(reading: RequestReading | ResponseReading) -> dict[str, Any]:
+def shown(reading: RequestReading | ResponseReading | None) -> dict[str, Any] | None:
     """Every field of a reading as JSON."""
+    if reading is None:
+        return None
     fields: dict[str, Any] = {name: getattr(reading, name) for name in sorted(type(reading).__struct_fields__)}
     for name in ("messages", "system", "definitions"):
         if name in fields:
@@ -66,7 +80,7 @@ def test_recorded_exchange_reads_as_its_golden_file_says(case: Path, update: boo
     assert reading == json.loads(golden.read_text())
 
 
-@pytest.mark.parametrize("case", STREAMS, ids=name_of)
+@pytest.mark.parametrize("case", CUT, ids=name_of)
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(min_value=0, max_value=100_000), max_size=12))
 def test_any_cut_of_the_bytes_gives_the_same_reading(case: Path, cuts: list[int]) -> None:
@@ -103,3 +117,27 @@ def test_an_answer_of_anthropic_reads_the_same_when_the_next_request_repeats_it(
     said = json.loads(read_response(case, []).messages[0].json)
     del said["finish_reason"]
     assert said == json.loads(repeated.json)
+
+
+def test_an_answer_of_responses_reads_the_same_when_the_next_request_repeats_it() -> None:
+    """Its items are one message there too, whatever stands before and behind them."""
+    case = DATA / "openai_responses" / "unary"
+    said = json.loads(read_response(case, []).messages[0].json)
+    del said["finish_reason"]
+    # A shell's output is an item of its own: where a client runs it, it is a tool that speaks.
+    output = [
+        item for item in json.loads((case / "response.json").read_bytes())["output"] if "shell" not in item["type"]
+    ]
+    said["parts"] = [part for part in said["parts"] if "shell" not in json.dumps(part)]
+    asked, result = {"role": "user", "content": "?"}, {"type": "function_call_output", "call_id": "c", "output": "x"}
+    body = json.dumps({"model": "m", "input": [asked, *output, result]}).encode()
+    messages = PROVIDERS["openai_responses"].read_request(body, KnownMessageCache()).messages
+    assert [message.role for message in messages] == ["user", "assistant", "tool"]
+    assert json.loads(messages[1].json) == said
+
+
+def test_a_turn_that_was_seen_is_read_once() -> None:
+    body = (DATA / "openai_responses" / "tools" / "request.json").read_bytes()
+    known = KnownMessageCache()
+    first, second = (PROVIDERS["openai_responses"].read_request(body, known).messages for _ in range(2))
+    assert all(one is other for one, other in zip(first, second, strict=True))

@@ -10,10 +10,18 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from gateway.contracts import Provider
 from gateway.model.exchange import Refusal
 from gateway.providers.anthropic_messages import AnthropicMessages
 from gateway.providers.generic import Generic
 from gateway.providers.openai_chat import OpenAIChat
+from gateway.providers.openai_completions import OpenAICompletions
+from gateway.providers.openai_embeddings import OpenAIEmbeddings
+from gateway.providers.openai_images import OpenAIImages
+from gateway.providers.openai_moderations import OpenAIModerations
+from gateway.providers.openai_responses import OpenAIResponses, OpenAIResponsesPoll
+from gateway.providers.openai_speech import OpenAISpeech
+from gateway.providers.openai_transcriptions import OpenAITranscriptions
 
 BLOCKED = Refusal(403, "blocked_by_policy", "data-protector: remove the “secret” and try again.")
 ASKED: Any = [{"role": "user", "content": "hi"}]
@@ -87,6 +95,22 @@ async def test_a_refusal_in_a_stream_raises_in_openais_sdk() -> None:
     assert raised.value.code == "blocked_by_policy"
 
 
+async def test_a_refusal_in_a_stream_of_responses_raises_in_openais_sdk() -> None:
+    begun = b'event: response.in_progress\ndata: {"type":"response.in_progress","sequence_number":0,"response":{}}\n\n'
+    body = begun + OpenAIResponses().stream_refusal(BLOCKED)
+    async with (
+        TestServer(answering(200, body, "text/event-stream")) as server,
+        openai.AsyncOpenAI(api_key="k", base_url=str(server.make_url("/v1")), max_retries=0) as client,
+    ):
+        stream = await client.responses.create(model="m", input="hi", stream=True)
+        with pytest.raises(openai.APIError, match="data-protector") as raised:
+            async for _ in stream:
+                pass
+    assert raised.value.code == "blocked_by_policy"
+    event = json.loads(OpenAIResponses().stream_refusal(BLOCKED).partition(b"data: ")[2])
+    assert (event["type"], event["code"]) == ("error", "blocked_by_policy")
+
+
 async def test_a_refusal_in_a_stream_raises_in_anthropics_sdk() -> None:
     begun = b'event: ping\ndata: {"type":"ping"}\n\n'
     body = begun + AnthropicMessages().stream_refusal(BLOCKED)
@@ -100,7 +124,7 @@ async def test_a_refusal_in_a_stream_raises_in_anthropics_sdk() -> None:
                 pass
 
 
-@pytest.mark.parametrize("make", [Generic().refusal, OpenAIChat().refusal])
+@pytest.mark.parametrize("make", [Generic().refusal, OpenAIChat().refusal, OpenAIImages().refusal])
 def test_our_code_stands_in_the_error(make: Callable[[Refusal], bytes]) -> None:
     assert json.loads(make(BLOCKED))["error"]["code"] == "blocked_by_policy"
 
@@ -113,6 +137,23 @@ def test_our_code_stands_in_the_error(make: Callable[[Refusal], bytes]) -> None:
         (OpenAIChat(), "GET", "/v1/chat/completions", False),
         (OpenAIChat(), "POST", "/v1/chat/completions/id", False),
         (OpenAIChat(), "POST", "/v1/completions", False),
+        (OpenAIResponses(), "POST", "/v1/responses", True),
+        (OpenAIResponses(), "POST", "/openai/v1/responses", True),
+        (OpenAIResponses(), "POST", "/v1/responses/resp_1/cancel", False),
+        (OpenAIResponsesPoll(), "GET", "/v1/responses/resp_1", True),
+        (OpenAIResponsesPoll(), "GET", "/v1/responses/resp_1/input_items", False),
+        (OpenAIResponsesPoll(), "GET", "/v1/responses", False),
+        (OpenAIResponsesPoll(), "DELETE", "/v1/responses/resp_1", False),
+        (OpenAICompletions(), "POST", "/v1/completions", True),
+        (OpenAICompletions(), "POST", "/openai/deployments/gpt/completions", True),
+        (OpenAICompletions(), "POST", "/v1/chat/completions", False),
+        (OpenAICompletions(), "POST", "/v1/agents/completions", False),
+        (OpenAIEmbeddings(), "POST", "/v1/embeddings", True),
+        (OpenAIImages(), "POST", "/v1/images/edits", True),
+        (OpenAIImages(), "GET", "/v1/images/edits", False),
+        (OpenAISpeech(), "POST", "/openai/deployments/tts/audio/speech", True),
+        (OpenAITranscriptions(), "POST", "/v1/audio/translations", True),
+        (OpenAIModerations(), "POST", "/v1/moderations", True),
         (AnthropicMessages(), "POST", "/v1/messages", True),
         (AnthropicMessages(), "POST", "/v1/messages/count_tokens", False),
         (AnthropicMessages(), "POST", "/v1/messages/batches", False),
@@ -120,7 +161,5 @@ def test_our_code_stands_in_the_error(make: Callable[[Refusal], bytes]) -> None:
         (Generic(), "PUT", "/anything", True),
     ],
 )
-def test_a_format_knows_its_paths(
-    provider: OpenAIChat | AnthropicMessages | Generic, method: str, path: str, matches: bool
-) -> None:
+def test_a_format_knows_its_paths(provider: Provider, method: str, path: str, matches: bool) -> None:
     assert provider.matches(method, path) is matches

@@ -1,0 +1,90 @@
+"""OpenAI's older Completions (`POST …/completions`), also as Azure and compatible servers speak it. No I/O.
+
+Source: types of openai 3.54 (`types/completion_create_params.py`). Its answers are read as those of Chat Completions,
+whose choices they have but for the name of one field.
+"""
+
+from typing import Any
+
+import msgspec
+
+from gateway.contracts import KnownMessages, ResponseReader
+from gateway.model.message import RequestReading
+from gateway.providers import settings
+from gateway.providers.lenient import text_or_none
+from gateway.providers.openai_answer import OpenAIChatAnswer
+from gateway.providers.openai_deployment import model_of
+from gateway.providers.openai_input import add_inputs
+from gateway.providers.openai_refusal import RefusesAsOpenAI
+from gateway.providers.reader import BodyReader
+from gateway.providers.request import NO_RAW, unreadable_request, with_repair
+
+_OTHERS = ("/chat/completions", "/agents/completions", "/fim/completions")
+
+
+class _Body(msgspec.Struct):
+    """Only what is asked for; nested values stay raw until someone needs them."""
+
+    prompt: msgspec.Raw
+    suffix: msgspec.Raw = NO_RAW
+    model: Any = None
+    stream: Any = None
+    stream_options: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    max_tokens: Any = None
+    frequency_penalty: Any = None
+    presence_penalty: Any = None
+    seed: Any = None
+    stop: Any = None
+    n: Any = None
+    user: Any = None
+    session_id: Any = None
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+
+class OpenAICompletions(RefusesAsOpenAI):
+    """Implements `Provider`."""
+
+    name = "openai_completions"
+    operation = "text_completion"
+
+    def matches(self, method: str, path: str) -> bool:
+        # Not Mistral's: agents take messages, and fill-in-the-middle answers as chat does.
+        return method == "POST" and path.endswith("/completions") and not path.endswith(_OTHERS)
+
+    def read_request(
+        self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
+    ) -> RequestReading:
+        decoded = with_repair(_decode, body)
+        if decoded is None:
+            return unreadable_request(body)
+        reading = RequestReading(model=model_of(decoded.model, target))
+        add_inputs(reading, decoded.prompt, known)
+        if decoded.suffix is not NO_RAW:
+            add_inputs(reading, decoded.suffix, known)
+        if decoded.stream is True:
+            reading.stream = True
+            options = decoded.stream_options
+            reading.usage_requested = isinstance(options, dict) and options.get("include_usage") is True
+        _add_settings(reading.attributes, decoded)
+        reading.user = text_or_none(decoded.user)
+        settings.add_hint(reading.session_hints, "session_id", decoded.session_id)
+        return reading
+
+    def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
+        return BodyReader(OpenAIChatAnswer(status), status, content_type)
+
+
+def _add_settings(attributes: settings.Attributes, body: _Body) -> None:
+    settings.add_double(attributes, settings.TEMPERATURE, body.temperature)
+    settings.add_double(attributes, settings.TOP_P, body.top_p)
+    settings.add_int(attributes, settings.MAX_TOKENS, body.max_tokens)
+    settings.add_double(attributes, settings.FREQUENCY_PENALTY, body.frequency_penalty)
+    settings.add_double(attributes, settings.PRESENCE_PENALTY, body.presence_penalty)
+    settings.add_int(attributes, settings.SEED, body.seed)
+    settings.add_texts(attributes, settings.STOP_SEQUENCES, body.stop)
+    if body.n != 1:
+        settings.add_int(attributes, settings.CHOICE_COUNT, body.n)
