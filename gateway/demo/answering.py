@@ -1,5 +1,7 @@
 """From a request to its answer: which API, which behaviour, which error. Pure: no clock, no chance, no I/O."""
 
+from dataclasses import replace
+
 import msgspec
 
 from gateway.demo.anthropic_messages import AnthropicMessages
@@ -8,10 +10,13 @@ from gateway.demo.conversation import Ask, reply_to
 from gateway.demo.delivery import Answer
 from gateway.demo.dialect import BadRequestError, Dialect, Headers, Problem
 from gateway.demo.openai_chat import CREATED, OpenAIChat
+from gateway.demo.openai_media import OpenAISpeech
+from gateway.demo.openai_paths import AZURE_FILTER, OPENAI_DIALECTS, at_openai, polled
+from gateway.demo.openai_small import OpenAISmall
 
 _OPENAI = OpenAIChat()
 _ANTHROPIC = AnthropicMessages()
-_DIALECTS: dict[str, Dialect] = {"/v1/chat/completions": _OPENAI, "/v1/messages": _ANTHROPIC}
+_DIALECTS: dict[str, Dialect] = {"/v1/messages": _ANTHROPIC, **OPENAI_DIALECTS}
 _COUNT = "/v1/messages/count_tokens"
 _PLAIN = Behaviour()
 _JSON = "application/json"
@@ -22,11 +27,13 @@ _HTML = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Sign
 
 def answer_to(method: str, target: str, body: bytes, tried: int, seed: str) -> tuple[Answer, Behaviour]:
     """`tried` is how often the client tried this very call before; `seed` the hash that ids are made of."""
-    path = target.partition("?")[0]
+    path, deployment = at_openai(target.partition("?")[0])
     if path in ("", "/") and method in ("GET", "HEAD"):
         return Answer(200, "text/plain", [b"The built-in model of spangate.\n"]), _PLAIN
     if path == "/v1/models" and method == "GET":
         return Answer(200, _JSON, [_models()], _OPENAI.headers(seed)), _PLAIN
+    if method == "GET" and (response := polled(path)):
+        return Answer(200, _JSON, [response], _OPENAI.headers(seed)), _PLAIN
     dialect: Dialect = _ANTHROPIC if path == _COUNT else _DIALECTS.get(path, _OPENAI)
     if path != _COUNT and path not in _DIALECTS:
         return _error(dialect, Problem(404, f"Unknown request URL: {method} {path}.", code="unknown_url"), seed), _PLAIN
@@ -37,6 +44,8 @@ def answer_to(method: str, target: str, body: bytes, tried: int, seed: str) -> t
         ask = dialect.read(body, seed)
     except BadRequestError as error:
         return _error(dialect, Problem(400, str(error)), seed), _PLAIN
+    if deployment:
+        ask = replace(ask, model=deployment)
     if path == _COUNT:
         return Answer(200, _JSON, [_ANTHROPIC.count(ask)], _ANTHROPIC.headers(seed)), _PLAIN
     try:
@@ -44,7 +53,10 @@ def answer_to(method: str, target: str, body: bytes, tried: int, seed: str) -> t
     except LookupError:
         message = f"The model `{ask.model}` does not exist or you do not have access to it."
         return _error(dialect, Problem(404, message, param="model"), seed), _PLAIN
-    return _answer(dialect, ask, behaviour, tried), behaviour
+    answer = _answer(dialect, ask, behaviour, tried)
+    if deployment and answer.streamed:
+        answer = replace(answer, pieces=[AZURE_FILTER, *answer.pieces])
+    return answer, behaviour
 
 
 def _answer(dialect: Dialect, ask: Ask, behaviour: Behaviour, tried: int) -> Answer:
@@ -55,8 +67,9 @@ def _answer(dialect: Dialect, ask: Ask, behaviour: Behaviour, tried: int) -> Ans
         return Answer(200, "text/html; charset=utf-8", [_HTML])
     reply = reply_to(ask, behaviour)
     headers = dialect.headers(ask.seed)
-    if not ask.stream:
-        return Answer(200, _JSON, [dialect.answer(ask, reply, behaviour.usage)], headers)
+    if not ask.stream or isinstance(dialect, OpenAISmall):
+        content_type = dialect.content_type if isinstance(dialect, OpenAISpeech) else _JSON
+        return Answer(200, content_type, [dialect.answer(ask, reply, behaviour.usage)], headers)
     problem = Problem(529, "The built-in model breaks off, as its name asks for.", "overloaded_error")
     return Answer(
         200,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from gateway.demo.behaviour import Behaviour
@@ -42,6 +42,8 @@ class Ask:
     max_tokens: int | None = None
     caching: bool = False
     """The request marked what should be cached."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What only one API asks for, by its own name."""
 
     @property
     def latest(self) -> Turn:

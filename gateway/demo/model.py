@@ -1,4 +1,4 @@
-"""A model that needs no key: speaks OpenAI Chat Completions and Anthropic Messages over HTTP/1.1, also badly.
+"""A model that needs no key: speaks OpenAI's and Anthropic's APIs over HTTP/1.1, also badly.
 
 For demos and tests. What it does is chosen by the model's name (`behaviour.py`); nothing is random, nothing is
 learnt, nothing leaves the machine.
@@ -14,6 +14,7 @@ from typing import Self
 from gateway.demo.answering import answer_to
 from gateway.demo.connection import Connection, Received
 from gateway.demo.delivery import Pace, deliver
+from gateway.demo.forms import without_boundary
 from gateway.demo.pace import FreePace, ManualPace, Signal
 
 
@@ -102,7 +103,7 @@ class BuiltinModel:
         self._arrival.changed()
 
     async def handle(self, request: Received, link: Connection) -> None:
-        seed = blake2b(request.target.encode() + b"\n" + request.body, digest_size=12).hexdigest()
+        seed = blake2b(request.target.encode() + b"\n" + without_boundary(request.body), digest_size=12).hexdigest()
         answer, behaviour = answer_to(request.method, request.target, request.body, _try_number(request), seed)
         await deliver(answer, request, behaviour, self._pace, link)
 

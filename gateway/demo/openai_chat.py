@@ -99,7 +99,7 @@ class OpenAIChat:
         return [*(_event(_to_json(chunk)) for chunk in chunks), _event(b"[DONE]")]
 
     def error(self, problem: Problem, seed: str) -> bytes:
-        return _to_json(_error(problem))
+        return _to_json(error_of(problem))
 
     def error_event(self, problem: Problem, seed: str) -> bytes:
         return _event(self.error(problem, seed))
@@ -192,7 +192,7 @@ def _usage(reply: Reply) -> dict[str, Any]:
     }
 
 
-def _error(problem: Problem) -> dict[str, Any]:
+def error_of(problem: Problem) -> dict[str, Any]:
     kind = problem.type or _TYPES.get(problem.status, "invalid_request_error")
     code = problem.code or _CODES.get(problem.status)
     return {"error": {"message": problem.message, "type": kind, "param": problem.param, "code": code}}

@@ -174,3 +174,32 @@ async def test_enforcer_refuses_as_permission_denied_and_the_model_hears_nothing
     assert model.count == before
     traces = await gateway.traces("refused-openai", 1)
     assert (traces[0]["outcome"], traces[0]["end"]) == ("blocked", "blocked")
+
+
+@pytest.mark.parametrize(
+    "api", ["responses", "items", "completions", "embeddings", "images", "edits", "speech", "hearing"]
+)
+async def test_enforcer_reads_what_each_api_is_asked(
+    model: BuiltinModel, client: openai.AsyncOpenAI, codeword: str, api: str
+) -> None:
+    said = f"Tell me about {codeword}"
+    item: Any = {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_text", "text": said}]}
+    file = ("a.wav", b"RIFF\0\0", "audio/wav")
+    asking: dict[str, Any] = {
+        "responses": client.responses.create(model="demo", input=said),
+        "items": client.responses.create(model="demo", input=[item]),
+        "completions": client.completions.create(model="demo", prompt=[said]),
+        "embeddings": client.embeddings.create(model="demo", input=[said]),
+        "images": client.images.generate(model="demo", prompt=said),
+        "edits": client.images.edit(model="demo", prompt=said, image=file),
+        "speech": client.audio.speech.create(model="demo", voice="alloy", input=said),
+        "hearing": client.audio.transcriptions.create(model="demo", prompt=said, file=file),
+    }
+    asked = asking.pop(api)
+    for other in asking.values():
+        other.close()
+    before = model.count
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        await asked
+    assert refused.value.code == "blocked_by_policy"
+    assert model.count == before
