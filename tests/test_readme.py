@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -18,7 +19,13 @@ from gateway.config.load import load
 from gateway.config.source import Source
 from gateway.demo.model import BuiltinModel
 from gateway.exporters.otlp_http import OtlpHttpConfig
+from gateway.pipeline import Pipeline
 from gateway.policy.cases import run_cases
+from gateway.providers.built_in import formats
+from gateway.providers.known import KnownMessageCache
+from gateway.proxy.handler import RequestHead
+from gateway.receivers.llm import LlmReceiver
+from gateway.receivers.llm_config import LlmConfig
 from gateway.registry import REGISTRY
 from tests.e2e.gateway_process import Gateway
 from tests.e2e.readme import ADDRESS, first_example
@@ -111,6 +118,28 @@ def test_exporter_example_is_a_configuration(tmp_path: Path) -> None:
     exporter = config.exporters["otlp_http"]
     assert isinstance(exporter, OtlpHttpConfig)
     assert exporter.capture.messages == "full"
+
+
+COMPATIBLE = ("vllm", "llamacpp", "openrouter", "groq", "deepseek", "xai", "together")
+
+
+@pytest.mark.parametrize("name", COMPATIBLE)
+def test_compatible_server_of_the_example_is_reached_by_its_name_and_understood(tmp_path: Path, name: str) -> None:
+    example = Source("README.md", block_with("yaml", "providers:"))
+    config = load(REGISTRY, [embedded({}, tmp_path), example], ["processors.policy.files=[]"], {})
+    assert config.warnings == ()
+    llm = config.receivers["llm"]
+    assert isinstance(llm, LlmConfig)
+    receiver = LlmReceiver(llm, Pipeline([], [], {}, KnownMessageCache()), formats())
+    for path, api in (("chat/completions", "openai_chat"), ("responses", "openai_responses"), ("models", "generic")):
+        head = RequestHead("POST", f"/{name}/v1/{path}".encode(), [], {}, 1, "", opened_ns=1)
+        plan = receiver.open(head)
+        assert plan.exchange is not None
+        assert (plan.exchange.provider, plan.exchange.api) == (name, api)
+        assert plan.exchange.provider_name == {"xai": "x_ai"}.get(name, name)
+        base_url = urlsplit(llm.providers[name].base_url)
+        assert plan.exchange.server_address == base_url.hostname
+        assert plan.target == f"{base_url.path}/v1/{path}".encode()
 
 
 def test_shipped_agents_and_example_configuration_are_good_as_the_readme_checks_them() -> None:
