@@ -5,6 +5,7 @@ from dataclasses import replace
 import msgspec
 
 from gateway.demo.anthropic_messages import AnthropicMessages
+from gateway.demo.bedrock import BedrockRuntime, bedrock_dialect
 from gateway.demo.behaviour import Behaviour, behaviour_of, model_names
 from gateway.demo.conversation import Ask, reply_to
 from gateway.demo.delivery import Answer
@@ -34,8 +35,9 @@ def answer_to(method: str, target: str, body: bytes, tried: int, seed: str) -> t
         return Answer(200, _JSON, [_models()], _OPENAI.headers(seed)), _PLAIN
     if method == "GET" and (response := polled(path)):
         return Answer(200, _JSON, [response], _OPENAI.headers(seed)), _PLAIN
-    dialect: Dialect = _ANTHROPIC if path == _COUNT else _DIALECTS.get(path, _OPENAI)
-    if path != _COUNT and path not in _DIALECTS:
+    bedrock = bedrock_dialect(path)
+    dialect: Dialect = _ANTHROPIC if path == _COUNT else bedrock or _DIALECTS.get(path, _OPENAI)
+    if path != _COUNT and path not in _DIALECTS and bedrock is None:
         return _error(dialect, Problem(404, f"Unknown request URL: {method} {path}.", code="unknown_url"), seed), _PLAIN
     if method != "POST":
         problem = Problem(405, f"Not allowed to {method} on {path}.", "invalid_request_error", "method_not_supported")
@@ -73,7 +75,7 @@ def _answer(dialect: Dialect, ask: Ask, behaviour: Behaviour, tried: int) -> Ans
     problem = Problem(529, "The built-in model breaks off, as its name asks for.", "overloaded_error")
     return Answer(
         200,
-        "text/event-stream; charset=utf-8",
+        dialect.stream_type if isinstance(dialect, BedrockRuntime) else "text/event-stream; charset=utf-8",
         dialect.events(ask, reply, behaviour.usage),
         (*headers, ("cache-control", "no-cache")),
         streamed=True,
@@ -93,6 +95,8 @@ def _error_status(ask: Ask, behaviour: Behaviour, tried: int) -> int:
 def _error(dialect: Dialect, problem: Problem, seed: str) -> Answer:
     retried = problem.status in (408, 409, 429) or problem.status >= 500
     headers = dialect.headers(seed) + (_RETRY if retried else ())
+    if isinstance(dialect, BedrockRuntime):
+        headers += dialect.error_headers(problem)
     return Answer(problem.status, _JSON, [dialect.error(problem, seed)], headers)
 
 
