@@ -15,6 +15,7 @@ from gateway.model.exchange import Captured, Exchange
 from gateway.model.message import RequestReading, ResponseReading
 from gateway.model.span import Span
 from gateway.providers.content import State, decode
+from gateway.providers.errors import error_type_in
 from gateway.telemetry.spans import span_of
 from gateway.telemetry.tool_spans import ToolSpans
 
@@ -224,6 +225,8 @@ class Pipeline:
             reader.feed(raw)
         complete = exchange.end in ("finished", "upstream_error") and state == "full"
         reading = reader.end(complete)
+        if reading.error_type is None and exchange.status >= 400:
+            reading.error_type = error_type_in(fields)
         if state != "full":
             reading.state = state
         return reading

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from gateway.contracts import Provider
 from gateway.providers.anthropic_messages import AnthropicMessages
+from gateway.providers.bedrock_converse import BedrockConverse
+from gateway.providers.bedrock_count_tokens import BedrockCountTokens
+from gateway.providers.bedrock_invoke import BedrockEmbeddings, BedrockInvoke
 from gateway.providers.generic import Generic
 from gateway.providers.openai_chat import OpenAIChat
 from gateway.providers.openai_completions import OpenAICompletions
@@ -27,5 +30,9 @@ def formats() -> Sequence[Provider]:
         OpenAITranscriptions(),
         OpenAIModerations(),
         AnthropicMessages(),
+        BedrockConverse(),
+        BedrockEmbeddings(),
+        BedrockInvoke(),
+        BedrockCountTokens(),
         Generic(),
     )

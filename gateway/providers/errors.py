@@ -1,6 +1,7 @@
 """The error type inside an API's error object. Never the message: it may quote the conversation."""
 
 import re
+from collections.abc import Mapping
 
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _OTHER = "_OTHER"
@@ -16,3 +17,9 @@ def error_type_of(error: object) -> str:
             if isinstance(word, str) and _WORD.fullmatch(word):
                 return word
     return _OTHER
+
+
+def error_type_in(headers: Mapping[bytes, bytes]) -> str | None:
+    """AWS says in a header what others say in the body; behind a colon stands where it is documented."""
+    said = headers.get(b"x-amzn-errortype")
+    return error_type_of({"type": said.decode("latin-1").partition(":")[0]}) if said is not None else None

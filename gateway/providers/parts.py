@@ -56,6 +56,8 @@ def without_bytes(value: Any) -> Any:
     if isinstance(value, dict):
         if value.get("type") == "base64" and isinstance(value.get("data"), str):
             return blob("", value["data"], text_or_none(value.get("media_type")))
+        if len(value) == 1 and isinstance(value.get("bytes"), str):  # Bedrock's
+            return blob("", value["bytes"], None)
         return {key: without_bytes(item) for key, item in value.items() if key not in _OPAQUE}
     return value
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.model.message import ResponseReading
+from gateway.providers.eventstream import EventStreamDecoder
 from gateway.providers.lenient import raw_entry, repaired
 from gateway.providers.sse import SseDecoder
 
@@ -56,6 +57,7 @@ class EventDecoder(Protocol):
 
 _DECODERS: Mapping[str, Callable[[], EventDecoder]] = {
     "text/event-stream": SseDecoder,
+    "application/vnd.amazon.eventstream": EventStreamDecoder,
 }
 """By content type."""
 

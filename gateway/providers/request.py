@@ -113,24 +113,32 @@ def kind_of(raw: msgspec.Raw) -> str:
     return kind.type if kind is not None and isinstance(kind.type, str) else ""
 
 
-def add_tools(reading: RequestReading, raw: msgspec.Raw, known: KnownMessages) -> None:
+def read_tools(raw: bytes) -> bytes:
+    """`gen_ai.tool.definitions` of a list of tools as OpenAI's and Anthropic's APIs have it. Raises ValueError."""
+    return _to_json([_tool(bytes(tool)) for tool in _decode_raws(raw)])
+
+
+def add_tools(
+    reading: RequestReading, raw: msgspec.Raw, known: KnownMessages, read: Callable[[bytes], bytes] = read_tools
+) -> None:
     """`gen_ai.tool.definitions`, if they are a list, and whatever they are as text for agents."""
     data = bytes(raw)
     if data == b"null":
         return
-    reading.definitions += (known.entry(data, _definitions),)
-    tools = with_repair(lambda data: known.blob(data, _tools), data)
+    add_context(reading, raw, known)
+    tools = with_repair(lambda data: known.blob(data, read), data)
     if tools is not None and reading.tools is None:
         reading.tools = tools
+
+
+def add_context(reading: RequestReading, raw: msgspec.Raw, known: KnownMessages) -> None:
+    """What the model reads beside the conversation, as text for agents."""
+    reading.definitions += (known.entry(bytes(raw), _definitions),)
 
 
 def _definitions(raw: bytes) -> Message:
     """One text, as it came: the model may read anything in it, described in a field we know or not."""
     return Message("system", (Text(raw_text(raw)),))
-
-
-def _tools(raw: bytes) -> bytes:
-    return _to_json([_tool(bytes(tool)) for tool in _decode_raws(raw)])
 
 
 def _tool(raw: bytes) -> dict[str, Any]:
@@ -141,15 +149,16 @@ def _tool(raw: bytes) -> dict[str, Any]:
         return {"type": "unknown"}
     function = tool.function
     if function is not None:
-        return _definition("function", function.name, function.description, function.parameters)
+        return definition("function", function.name, function.description, function.parameters)
     if tool.custom is not None:
-        return _definition("custom", tool.custom.name, tool.custom.description, NO_RAW)
+        return definition("custom", tool.custom.name, tool.custom.description, NO_RAW)
     schema = tool.parameters if tool.input_schema is NO_RAW else tool.input_schema
     kind = tool.type if isinstance(tool.type, str) and tool.type != "custom" else "function"
-    return _definition(kind, tool.name, tool.description, schema)
+    return definition(kind, tool.name, tool.description, schema)
 
 
-def _definition(kind: str, name: Any, description: Any, schema: msgspec.Raw) -> dict[str, Any]:
+def definition(kind: str, name: Any, description: Any, schema: msgspec.Raw) -> dict[str, Any]:
+    """One tool; whatever of it is there."""
     definition: dict[str, Any] = {"type": kind}
     if isinstance(name, str):
         definition["name"] = name

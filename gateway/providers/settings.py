@@ -24,6 +24,7 @@ PROMPT_NAME = "gen_ai.prompt.name"
 PROMPT_VERSION = "gen_ai.prompt.version"
 DIMENSIONS = "gen_ai.embeddings.dimension.count"
 ENCODING_FORMATS = "gen_ai.request.encoding_formats"
+GUARDRAIL_ID = "aws.bedrock.guardrail.id"
 
 
 def add_double(attributes: Attributes, name: str, value: object) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from base64 import b64encode
 from hashlib import sha256
 from typing import Any
 
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 from gateway.contracts import Provider
 from gateway.model.message import RequestReading, ResponseReading
 from gateway.providers.anthropic_messages import AnthropicMessages
+from gateway.providers.bedrock_converse import BedrockConverse
+from gateway.providers.bedrock_invoke import BedrockInvoke
 from gateway.providers.built_in import formats
+from gateway.providers.eventstream import encoded
 from gateway.providers.generic import Generic
 from gateway.providers.known import KnownMessageCache
 from gateway.providers.openai_chat import OpenAIChat
@@ -22,7 +26,7 @@ def words(text: str) -> list[str]:
     return text.split()
 
 
-CHATS: list[Provider] = [OpenAIChat(), AnthropicMessages()]
+CHATS: list[Provider] = [OpenAIChat(), AnthropicMessages(), BedrockConverse()]
 ALL: list[Provider] = list(formats())
 DEEP = b"[" * 10_000 + b"]" * 10_000
 WRONG: list[Any] = [
@@ -45,7 +49,8 @@ REQUEST_FIELDS = words(
     """model messages system tools functions stream stream_options temperature top_p top_k max_tokens
 max_completion_tokens frequency_penalty presence_penalty seed stop stop_sequences n reasoning_effort reasoning
 response_format service_tier user safety_identifier metadata session_id conversation_id thread_id prompt_cache_key
-litellm_session_id chat_id output_config output_format"""
+litellm_session_id chat_id output_config output_format toolConfig inferenceConfig additionalModelRequestFields
+outputConfig guardrailConfig promptVariables anthropic_version schemaVersion prompt inputText textGenerationConfig"""
 )
 MESSAGE_FIELDS = words(
     """role content name refusal reasoning_content reasoning tool_calls tool_call_id function_call
@@ -53,11 +58,13 @@ audio"""
 )
 PART_FIELDS = words(
     """text image_url video_url audio_url input_audio file refusal thinking source content tool_use_id input id
-name title context file_id"""
+name title context file_id toolUse toolResult video audio reasoningContent guardContent citationsContent
+cachePoint"""
 )
 KINDS = words(
     """text image_url video_url input_audio file refusal thinking redacted_thinking tool_use tool_result image document
-server_tool_use mcp_tool_use web_search_tool_result container_upload search_result nonsense"""
+server_tool_use mcp_tool_use web_search_tool_result container_upload search_result nonsense toolUse toolResult video
+audio reasoningContent guardContent citationsContent cachePoint"""
 )
 
 
@@ -182,7 +189,10 @@ def test_a_part_of_an_unknown_kind_is_still_seen(provider: Provider, part: objec
 
 
 @pytest.mark.parametrize("provider", ALL, ids=name_of)
-@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream", "", "text/html"])
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "text/event-stream", "", "text/html", "application/vnd.amazon.eventstream"],
+)
 @pytest.mark.parametrize("status", [200, 500])
 def test_no_response_bytes_raise(provider: Provider, content_type: str, status: int) -> None:
     bodies = [
@@ -237,12 +247,49 @@ def test_wrong_types_in_anthropic_events_never_raise() -> None:
                     answer(AnthropicMessages(), raw)
 
 
+@pytest.mark.parametrize(
+    "name",
+    words(
+        """messageStart contentBlockStart contentBlockDelta messageStop metadata throttlingException newEvent chunk"""
+    ),
+)
+def test_wrong_types_in_bedrock_events_never_raise(name: str) -> None:
+    fields = words(
+        "contentBlockIndex start delta stopReason usage trace role toolUse toolResult reasoningContent image"
+    )
+    for outer in fields:
+        for inner in [*fields, "text", "input", "source", "inputTokens", "promptRouter"]:
+            for wrong in WRONG:
+                for said in ({outer: wrong}, {outer: {inner: wrong}}, {outer: {inner: {inner: wrong}}}):
+                    raw = json.dumps(said).encode()
+                    chunk = json.dumps({"bytes": b64encode(json.dumps({name: said}).encode()).decode()}).encode()
+                    for provider, data in ((BedrockConverse(), raw), (BedrockInvoke(), raw), (BedrockInvoke(), chunk)):
+                        frame = encoded({":message-type": "event", ":event-type": name}, data)
+                        answer(provider, frame, "application/vnd.amazon.eventstream")
+
+
+@pytest.mark.parametrize("field", words("output results outputs generations images embedding choices generation type"))
+def test_wrong_types_in_native_answers_never_raise(field: str) -> None:
+    for wrong in WRONG:
+        for said in (
+            {field: wrong},
+            {field: [wrong, {"text": wrong, "outputText": wrong}]},
+            {field: {"message": wrong}},
+        ):
+            raw = json.dumps(said).encode()
+            answer(BedrockInvoke(), raw)
+            answer(BedrockConverse(), raw)
+            frame = encoded({":event-type": "chunk"}, json.dumps({"bytes": b64encode(raw).decode()}).encode())
+            answer(BedrockInvoke(), frame, "application/vnd.amazon.eventstream")
+
+
 @given(body=st.binary(max_size=300))
 def test_no_bytes_raise(body: bytes) -> None:
     for provider in ALL:
         read(provider, body)
         answer(provider, body)
         answer(provider, body, "text/event-stream")
+        answer(provider, body, "application/vnd.amazon.eventstream")
 
 
 @pytest.mark.parametrize("provider", CHATS, ids=name_of)
@@ -277,7 +324,8 @@ TOOLS: list[Any] = [
 @pytest.mark.parametrize("tools", TOOLS)
 def test_all_of_a_tool_list_is_shown_to_agents_and_read_once(provider: Provider, tools: Any) -> None:
     known = KnownMessageCache()
-    body = json.dumps({"messages": [], "tools": tools}).encode().replace(b"night", b"\\u006eight")
+    asked = {"messages": [], "tools": tools, "toolConfig": {"tools": tools}}
+    body = json.dumps(asked).encode().replace(b"night", b"\\u006eight")
     first, second = provider.read_request(body, known), provider.read_request(body, known)
     [definitions] = first.definitions
     assert re.search(r"\bnightjar\b", definitions.texts[0])
@@ -322,3 +370,10 @@ def test_more_messages_than_any_conversation_has_are_one_raw_text(provider: Prov
     assert reading.state == "unreadable"
     assert len(reading.messages) == 1
     assert seen(reading).count("the word") == 20_000
+
+
+def test_what_fills_a_managed_prompt_of_bedrock_is_seen() -> None:
+    body = b'{"promptVariables": {"who": {"text": "nightjar"}, "odd": ["x"], "none": null, "other": {"image": 1}}}'
+    reading = read(BedrockConverse(), body)
+    assert reading.state == "full"
+    assert seen(reading).split("\n") == ["nightjar", '["x"]', "null", '{"image": 1}']

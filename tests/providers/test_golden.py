@@ -18,12 +18,14 @@ PROVIDERS: dict[str, Provider] = {p.name: p for p in formats()}
 FORM_TYPE = "multipart/form-data; boundary=cut"
 CONTENT_TYPES = {
     "response.sse": "text/event-stream; charset=utf-8",
+    "response.eventstream": "application/vnd.amazon.eventstream",
     "response.json": "application/json",
     "response.bin": "audio/wav",
     "response.txt": "text/plain; charset=utf-8",
 }
 CASES = sorted(path for name in PROVIDERS for path in (DATA / name).iterdir())
-STREAMS = [case for case in CASES if (case / "response.sse").exists()]
+STREAM_FILES = ("response.sse", "response.eventstream")
+STREAMS = [case for case in CASES if any((case / name).exists() for name in STREAM_FILES)]
 CUT = [*STREAMS, *(case for case in CASES if (case / "response.bin").exists())]
 
 
@@ -37,15 +39,20 @@ def read_request(case: Path) -> RequestReading | None:
     for name, content_type in (("request.json", "application/json"), ("request.form", FORM_TYPE)):
         if (file := case / name).exists():
             return PROVIDERS[case.parent.name].read_request(
-                file.read_bytes(), KnownMessageCache(), target.read_text() if target.exists() else "", content_type
+                file.read_bytes(), KnownMessageCache(), target.read_text().strip() if target.exists() else "", content_type
             )
     return None
 
 
+def response_of(case: Path) -> tuple[bytes, str]:
+    """The recorded body and its content type."""
+    [(name, content_type)] = [pair for pair in CONTENT_TYPES.items() if (case / pair[0]).exists()]
+    return (case / name).read_bytes(), content_type
+
+
 def read_response(case: Path, cuts: list[int]) -> ResponseReading:
     """Fed in pieces that end at `cuts`. The case's name tells a refusal from an answer, a whole body from half of one."""
-    [(name, content_type)] = [pair for pair in CONTENT_TYPES.items() if (case / pair[0]).exists()]
-    body = (case / name).read_bytes()
+    body, content_type = response_of(case)
     status = 400 if case.name in ("error", "azure_error") else 200
     reader = PROVIDERS[case.parent.name].response_reader(None, status, content_type)
     ends = [*sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
@@ -89,9 +96,9 @@ def test_any_cut_of_the_bytes_gives_the_same_reading(case: Path, cuts: list[int]
 
 @pytest.mark.parametrize("case", STREAMS, ids=name_of)
 def test_a_stream_cut_anywhere_still_gives_a_reading(case: Path) -> None:
-    body = (case / "response.sse").read_bytes()
+    body, content_type = response_of(case)
     for end in range(0, len(body), 7):
-        reader = PROVIDERS[case.parent.name].response_reader(None, 200, "text/event-stream")
+        reader = PROVIDERS[case.parent.name].response_reader(None, 200, content_type)
         reader.feed(body[:end])
         reading = reader.end(complete=False)
         assert reading.state in ("truncated", "full")
