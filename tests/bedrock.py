@@ -13,7 +13,9 @@ KEY, SECRET, REGION = "AKIDCLIENT", "the-clients-own-secret", "eu-central-1"
 
 
 @contextmanager
-def bedrock(url: str, bearer: str | None = None, retries: int = 0, **more: Any) -> Iterator[Any]:
+def bedrock(
+    url: str, bearer: str | None = None, headers: dict[str, str] | None = None, retries: int = 0, **more: Any
+) -> Iterator[Any]:
     """A `bedrock-runtime` client: signs with a key of its own, or sends `bearer`. Blocks: use it in a thread.
 
     boto3's own bearer signer refuses plain HTTP, whatever the host: the header it would send is added by hand.
@@ -26,6 +28,9 @@ def bedrock(url: str, bearer: str | None = None, retries: int = 0, **more: Any) 
     config = Config(retries={"total_max_attempts": 1 + retries}, connect_timeout=30, read_timeout=30, **more)
     client: Any = boto3.Session(botocore_session=session, region_name=REGION).client(
         "bedrock-runtime", endpoint_url=url, aws_access_key_id=KEY, aws_secret_access_key=SECRET, config=config
+    )
+    client.meta.events.register(
+        "before-call.bedrock-runtime", lambda params, **_: params["headers"].update(headers or {})
     )
     if bearer is not None:
         client.meta.events.register(

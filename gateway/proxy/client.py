@@ -24,6 +24,7 @@ from gateway.proxy.refusals import (
     trailers_too_large,
 )
 from gateway.proxy.relay import Relay
+from gateway.proxy.signed import SignedRelay
 from gateway.proxy.upgrades import BodyOnly, framing_only
 
 if TYPE_CHECKING:
@@ -209,7 +210,11 @@ class ClientConnection(asyncio.Protocol):
         if plan.exchange is None:
             self._answer_empty(head, plan.answer, pending)
             return None
-        kind = Relay if plan.amendment is None else AmendedRelay
+        kind: type[Relay] = Relay
+        if plan.sign is not None:  # over the body as it came: nothing amends it afterwards
+            kind = SignedRelay
+        elif plan.amendment is not None:
+            kind = AmendedRelay
         relay = kind(head, plan, plan.exchange, self, self._handler, self._server.pool)
         self._relay = relay
         if pending is None or self._receiving is pending:

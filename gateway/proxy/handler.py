@@ -80,6 +80,13 @@ class Amendment(Protocol):
         """The head of an amended request's answer is here. None: the answer stays as it is."""
 
 
+class Sign(Protocol):
+    """Signs a request over its head and whole body, for APIs whose credential is a signature."""
+
+    async def __call__(self, method: str, target: bytes, headers: Headers, body: bytes) -> Headers | Refusal:
+        """The headers to send instead of `headers`, or why there are none."""
+
+
 class Plan(msgspec.Struct, eq=False, gc=False):
     """What is to become of a request: sent on to `origin`, refused, or answered right here."""
 
@@ -95,6 +102,8 @@ class Plan(msgspec.Struct, eq=False, gc=False):
     withheld: frozenset[bytes] = frozenset()
     """Lower-case names that must not go upstream, as trailers either."""
     amendment: Amendment | None = None
+    sign: Sign | None = None
+    """Asked once the request may leave, with `forward` and the body; a body too big to be kept is refused instead."""
 
 
 class Handler(Protocol):

@@ -87,6 +87,15 @@ def too_large(limit: int) -> Refusal:
     )
 
 
+def unsignable(limit: int) -> Refusal:
+    return Refusal(
+        413,
+        "body_too_large",
+        f"The upstream's API has the whole body signed, and this one is larger than the {limit} bytes that the gateway "
+        "keeps of a body. Send less, or raise receivers::llm::capture_max in the gateway's configuration.",
+    )
+
+
 def internal(error_type: str) -> Refusal:
     return Refusal(
         500,

@@ -17,6 +17,15 @@ from gateway.pipeline import Pipeline
 from gateway.proxy.handler import Origin, Plan, RequestHead
 from gateway.proxy.headers import NOT_FORWARDED, lower_names, named_in_connection
 from gateway.proxy.routes import GOOGLES, Routes
+from gateway.receivers.aws import (
+    AwsSigner,
+    nothing_to_sign_with,
+    presigned,
+    signed_by_client,
+    without_presigning,
+    without_signature,
+)
+from gateway.receivers.aws_config import region_of
 from gateway.receivers.families import FAMILIES
 from gateway.receivers.forward_proxy import chosen_proxy
 from gateway.receivers.llm_config import LlmConfig, ProviderConfig
@@ -69,6 +78,9 @@ class _Upstream:
     credential: tuple[bytes, bytes] | None
     """The header that carries the key the gateway holds, or None: the client's own passes."""
     include_usage: bool
+    aws: bool = False
+    """Its clients may sign what they send, which nobody can pass on."""
+    signer: AwsSigner | None = None
 
 
 class _Call(NamedTuple):
@@ -127,7 +139,8 @@ class LlmReceiver:
         exchange.server_port = upstream.origin.port
         forward = self._forward(head, upstream, exchange)
         amendment = self._usage if upstream.include_usage and provider.name == USAGE_API else None
-        return Plan(exchange, upstream.origin, sent, forward=forward, withheld=self._withheld, amendment=amendment)
+        plan = Plan(exchange, upstream.origin, sent, forward=forward, withheld=self._withheld, amendment=amendment)
+        return _with_signature(plan, upstream) if upstream.aws else plan
 
     def _call(self, head: RequestHead) -> _Call | Plan:
         """Where the request goes, or the plan to answer it here."""
@@ -247,6 +260,24 @@ class LlmReceiver:
         )
 
 
+def _with_signature(plan: Plan, upstream: _Upstream) -> Plan:
+    """A Bedrock API key passes, whoever holds it; all else is signed, where there is something to sign with."""
+    in_query = presigned(plan.target)
+    passing = [value for name, value in plan.forward if name.lower() == b"authorization"]
+    by_client = in_query or any(map(signed_by_client, passing))
+    if upstream.credential is not None:
+        # SECURITY: a client's session token is a credential, and does not go beside the gateway's.
+        plan.forward = [*without_signature(plan.forward), upstream.credential]
+    elif upstream.signer is None:
+        plan.refusal = nothing_to_sign_with(upstream.name) if by_client else None
+        return plan
+    elif by_client or not passing:
+        plan.sign = upstream.signer
+    if in_query:
+        plan.target = without_presigning(plan.target)
+    return plan
+
+
 def _upstream(name: str, provider: ProviderConfig, environ: Mapping[str, str]) -> _Upstream:
     url = urlsplit(provider.base_url)
     tls: ssl.SSLContext | None = None
@@ -260,6 +291,9 @@ def _upstream(name: str, provider: ProviderConfig, environ: Mapping[str, str]) -
     if provider.api_key is not None:
         family = FAMILIES[provider.api]
         credential = (family.slot, family.scheme + provider.api_key.get_secret_value().encode())
+    signer = None
+    if provider.aws is not None and (region := region_of(provider.aws, provider.base_url)) is not None:
+        signer = AwsSigner(name, provider.aws, region, origin)
     return _Upstream(
         name=name,
         family=provider.api,
@@ -269,6 +303,8 @@ def _upstream(name: str, provider: ProviderConfig, environ: Mapping[str, str]) -
         base_path=url.path.rstrip("/").encode(),
         credential=credential,
         include_usage=provider.include_usage,
+        aws=provider.api == "bedrock",
+        signer=signer,
     )
 
 

@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from gateway.receivers.aws_config import AwsConfig, region_of
 from gateway.receivers.families import FAMILIES
 from gateway.receivers.forward_proxy import DIRECT, proxy_of
 from gateway.tls import ServerTlsConfig
@@ -74,6 +75,29 @@ class ProviderConfig(ConfigModel):
 
     The other chunks then have `"usage":null`, as the API says; that is harmless, and stays.
     """
+    aws: AwsConfig | None = None
+    """Bedrock: the gateway signs with these credentials what does not come with a client's own API key."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_region(cls, written: Any) -> Any:
+        """AWS has one address a region."""
+        match written:
+            case {"api": "bedrock", "aws": {"region": str(region)}} if written.get("base_url") is None:
+                return {**written, "base_url": f"https://bedrock-runtime.{region}.amazonaws.com"}
+        return written
+
+    @model_validator(mode="after")
+    def _signing(self) -> Self:
+        if self.aws is None:
+            return self
+        if self.api != "bedrock":
+            raise ValueError(f"has aws, which is for bedrock, and its api is {self.api}; take one of them out")
+        if self.api_key is not None:
+            raise ValueError("has api_key and aws; keep one of them: an API key needs no signature")
+        if region_of(self.aws, self.base_url) is None:
+            raise ValueError("has a base_url that names no AWS region; write aws: {region: us-east-1} or the like")
+        return self
 
 
 class TimeoutsConfig(ConfigModel):

@@ -14,6 +14,7 @@ from gateway.config.schema import KINDS, Config, ConfigErrors, ServiceConfig
 from gateway.config.source import Source
 from gateway.exporters.otlp_http import OtlpHttpConfig
 from gateway.processors.policy import PolicyConfig
+from gateway.receivers.aws_config import region_of
 from gateway.receivers.llm_config import LlmConfig
 from gateway.registry import REGISTRY, describe
 from gateway.units import ConfigModel
@@ -118,6 +119,46 @@ def test_the_gateway_can_hold_a_key() -> None:
     key = llm(written, KEY="sk-1").providers["openai"].api_key
     assert key is not None
     assert key.get_secret_value() == "sk-1"
+
+
+@pytest.mark.parametrize(
+    ("written", "base_url", "region"),
+    [
+        ("{base_url: 'https://bedrock-runtime.eu-west-1.amazonaws.com', aws: {}}", "", "eu-west-1"),
+        ("{base_url: 'https://vpce-1.bedrock-runtime.us-gov-west-1.vpce.amazonaws.com', aws: {}}", "", "us-gov-west-1"),
+        ("{base_url: 'https://bedrock-runtime-fips.us-east-1.amazonaws.com', aws: {}}", "", "us-east-1"),
+        ("{base_url: 'http://127.0.0.1:1', aws: {region: us-east-2}}", "http://127.0.0.1:1", "us-east-2"),
+        ("{aws: {region: us-east-2}}", "https://bedrock-runtime.us-east-2.amazonaws.com", "us-east-2"),
+    ],
+)
+def test_region_and_address_of_bedrock_say_each_other(written: str, base_url: str, region: str) -> None:
+    found = llm(f"{{providers: {{bedrock: {written}}}, default_provider: bedrock}}").providers["bedrock"]
+    assert found.aws is not None
+    assert region_of(found.aws, found.base_url) == region
+    assert found.base_url == base_url or not base_url
+
+
+@pytest.mark.parametrize(
+    ("aws", "path", "says"),
+    [
+        ("{region: 'us east'}", "::aws::region", "write one such as us-east-1"),
+        ("{region: us-east-1, access_key_id: pwAKID}", "::aws", "half a key"),
+        ("{region: us-east-1, session_token: pw}", "::aws", "without its key"),
+        ("{region: us-east-1, access_key_id: pwA, secret_access_key: pwB, profile: p}", "::aws", "a key and a profile"),
+        ("{region: us-east-1, access_key_id: 'pw A', secret_access_key: pwB}", "::aws::access_key_id", "no key has"),
+        ("{region: us-east-1, role: x}", "::aws::role", "unknown"),
+        ("{}", "", "names no AWS region"),
+        ("{region: us-east-1}, api_key: pwKey", "", "keep one of them"),
+        ("{region: us-east-1}, api: openai", "", "which is for bedrock"),
+    ],
+)
+def test_wrong_aws_credentials_are_told(aws: str, path: str, says: str) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        llm(f"{{providers: {{bedrock: {{base_url: 'http://h', aws: {aws}}}}}, default_provider: bedrock}}")
+    (error,) = caught.value.errors
+    assert error.startswith(f"receivers::llm::providers::bedrock{path}: ")
+    assert says in error
+    assert "pw" not in error
 
 
 @pytest.mark.parametrize(

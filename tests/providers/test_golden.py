@@ -39,7 +39,10 @@ def read_request(case: Path) -> RequestReading | None:
     for name, content_type in (("request.json", "application/json"), ("request.form", FORM_TYPE)):
         if (file := case / name).exists():
             return PROVIDERS[case.parent.name].read_request(
-                file.read_bytes(), KnownMessageCache(), target.read_text().strip() if target.exists() else "", content_type
+                file.read_bytes(),
+                KnownMessageCache(),
+                target.read_text().strip() if target.exists() else "",
+                content_type,
             )
     return None
 

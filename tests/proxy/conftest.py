@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from gateway.model.exchange import Captured, Exchange, Refusal
-from gateway.proxy.handler import Amendment, Origin, Plan, RequestHead
+from gateway.proxy.handler import Amendment, Origin, Plan, RequestHead, Sign
 from gateway.proxy.headers import NOT_FORWARDED, forwardable
 from gateway.proxy.limits import Limits
 from gateway.proxy.server import ProxyServer
@@ -101,6 +101,7 @@ class RecordingHandler:
         self.on_ready: Callable[[Exchange], Awaitable[None] | None] = lambda exchange: None
         self.capture = 1 << 20
         self.amendment: Amendment | None = None
+        self.sign: Sign | None = None
 
     def open(self, head: RequestHead) -> Plan:
         if head.target == b"/":
@@ -112,7 +113,7 @@ class RecordingHandler:
             (name, self.origin.authority) if name.lower() == b"host" else (name, value)
             for name, value in forwardable(head.headers, head.header_map, NOT_FORWARDED)
         ]
-        return Plan(exchange, self.origin, head.target, forward=forward, amendment=self.amendment)
+        return Plan(exchange, self.origin, head.target, forward=forward, amendment=self.amendment, sign=self.sign)
 
     def _exchange(self, head: RequestHead) -> Exchange:
         return Exchange(
