@@ -14,6 +14,7 @@ from gateway.demo.openai_chat import CREATED, OpenAIChat
 from gateway.demo.openai_media import OpenAISpeech
 from gateway.demo.openai_paths import AZURE_FILTER, OPENAI_DIALECTS, at_openai, polled
 from gateway.demo.openai_small import OpenAISmall
+from gateway.demo.paths import dialect_at
 
 _OPENAI = OpenAIChat()
 _ANTHROPIC = AnthropicMessages()
@@ -35,10 +36,9 @@ def answer_to(method: str, target: str, body: bytes, tried: int, seed: str) -> t
         return Answer(200, _JSON, [_models()], _OPENAI.headers(seed)), _PLAIN
     if method == "GET" and (response := polled(path)):
         return Answer(200, _JSON, [response], _OPENAI.headers(seed)), _PLAIN
-    bedrock = bedrock_dialect(path)
-    dialect: Dialect = _ANTHROPIC if path == _COUNT else bedrock or _DIALECTS.get(path, _OPENAI)
-    if path != _COUNT and path not in _DIALECTS and bedrock is None:
-        return _error(dialect, Problem(404, f"Unknown request URL: {method} {path}.", code="unknown_url"), seed), _PLAIN
+    dialect = _ANTHROPIC if path == _COUNT else _DIALECTS.get(path) or bedrock_dialect(path) or dialect_at(target)
+    if dialect is None:
+        return _error(_OPENAI, Problem(404, f"Unknown request URL: {method} {path}.", code="unknown_url"), seed), _PLAIN
     if method != "POST":
         problem = Problem(405, f"Not allowed to {method} on {path}.", "invalid_request_error", "method_not_supported")
         return _error(dialect, problem, seed), _PLAIN
@@ -75,7 +75,7 @@ def _answer(dialect: Dialect, ask: Ask, behaviour: Behaviour, tried: int) -> Ans
     problem = Problem(529, "The built-in model breaks off, as its name asks for.", "overloaded_error")
     return Answer(
         200,
-        dialect.stream_type if isinstance(dialect, BedrockRuntime) else "text/event-stream; charset=utf-8",
+        dialect.stream_type,
         dialect.events(ask, reply, behaviour.usage),
         (*headers, ("cache-control", "no-cache")),
         streamed=True,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.demo.conversation import Ask, Reply, Tool, Turn, pieces, prompt_tokens
-from gateway.demo.dialect import BadRequestError, Headers, Problem
+from gateway.demo.dialect import SSE, BadRequestError, Headers, Problem
 
 _TYPES = {
     401: "authentication_error",
@@ -56,6 +56,8 @@ class _Request(msgspec.Struct):
 
 
 class AnthropicMessages:
+    stream_type = SSE
+
     def read(self, body: bytes, seed: str) -> Ask:
         try:
             request = msgspec.json.decode(body, type=_Request)

@@ -6,6 +6,7 @@ from typing import Protocol
 from gateway.demo.conversation import Ask, Reply
 
 Headers = tuple[tuple[str, str], ...]
+SSE = "text/event-stream; charset=utf-8"
 
 
 @dataclass(slots=True, frozen=True)
@@ -26,6 +27,10 @@ class BadRequestError(ValueError):
 
 class Dialect(Protocol):
     """One API. Pure: the same arguments give the same bytes."""
+
+    @property
+    def stream_type(self) -> str:
+        """The content type of its streams."""
 
     def read(self, body: bytes, seed: str) -> Ask:
         """Understand a request body. Raises BadRequestError."""

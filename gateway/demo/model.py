@@ -1,4 +1,4 @@
-"""A model that needs no key: speaks OpenAI's, Anthropic's and Bedrock's APIs over HTTP/1.1, also badly.
+"""A model that needs no key: speaks the APIs that the gateway understands over HTTP/1.1, also badly.
 
 For demos and tests. What it does is chosen by the model's name (`behaviour.py`); nothing is random, nothing is
 learnt, nothing leaves the machine.

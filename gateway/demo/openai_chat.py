@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.demo.conversation import Ask, Reply, Tool, Turn, pieces
-from gateway.demo.dialect import BadRequestError, Headers, Problem
+from gateway.demo.dialect import SSE, BadRequestError, Headers, Problem
 
 CREATED = 1_780_000_000
 """Every answer's `created`: bodies hold no clock, so that they can be compared."""
@@ -56,6 +56,8 @@ class _Request(msgspec.Struct):
 
 
 class OpenAIChat:
+    stream_type = SSE
+
     def read(self, body: bytes, seed: str) -> Ask:
         try:
             request = msgspec.json.decode(body, type=_Request)

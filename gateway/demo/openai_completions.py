@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.demo.conversation import Ask, Reply, Turn, pieces
-from gateway.demo.dialect import BadRequestError, Headers, Problem
+from gateway.demo.dialect import SSE, BadRequestError, Headers, Problem
 from gateway.demo.openai_chat import CREATED, OpenAIChat
 
 _to_json = msgspec.json.Encoder().encode
@@ -27,6 +27,8 @@ class _Request(msgspec.Struct):
 
 
 class OpenAICompletions:
+    stream_type = SSE
+
     def read(self, body: bytes, seed: str) -> Ask:
         try:
             request = msgspec.json.decode(body, type=_Request)

@@ -11,7 +11,7 @@ from zlib import compress, crc32
 import msgspec
 
 from gateway.demo.conversation import Ask, Reply, Turn, pieces, tokens_in
-from gateway.demo.dialect import BadRequestError, Headers, Problem
+from gateway.demo.dialect import SSE, BadRequestError, Headers, Problem
 from gateway.demo.forms import form_of, is_form, values_of
 from gateway.demo.openai_chat import CREATED, OpenAIChat
 
@@ -21,6 +21,8 @@ _SAMPLES = 400
 
 class _Media:
     """What all of them have in common."""
+
+    stream_type = SSE
 
     content_type = "application/json"
     asked = "prompt"

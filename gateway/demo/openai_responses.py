@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.demo.conversation import Ask, Reply, Tool, Turn, pieces
-from gateway.demo.dialect import BadRequestError, Headers, Problem
+from gateway.demo.dialect import SSE, BadRequestError, Headers, Problem
 from gateway.demo.openai_chat import CREATED, OpenAIChat, error_of
 
 _to_json = msgspec.json.Encoder().encode
@@ -42,6 +42,8 @@ class _Request(msgspec.Struct):
 
 
 class OpenAIResponses:
+    stream_type = SSE
+
     def read(self, body: bytes, seed: str) -> Ask:
         try:
             request = msgspec.json.decode(body, type=_Request)

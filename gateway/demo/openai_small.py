@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.demo.conversation import Ask, Reply, Turn
-from gateway.demo.dialect import BadRequestError, Headers, Problem
+from gateway.demo.dialect import SSE, BadRequestError, Headers, Problem
 from gateway.demo.openai_chat import OpenAIChat
 
 _to_json = msgspec.json.Encoder().encode
@@ -28,6 +28,8 @@ class _Request(msgspec.Struct):
 
 class OpenAISmall:
     """What both have in common."""
+
+    stream_type = SSE
 
     def read(self, body: bytes, seed: str) -> Ask:
         try:

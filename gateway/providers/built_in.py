@@ -3,11 +3,23 @@
 from collections.abc import Sequence
 
 from gateway.contracts import Provider
+from gateway.providers.anthropic_batches import AnthropicBatches
+from gateway.providers.anthropic_count import AnthropicCount
 from gateway.providers.anthropic_messages import AnthropicMessages
+from gateway.providers.anthropic_vertex import AnthropicVertex, AnthropicVertexCount
 from gateway.providers.bedrock_converse import BedrockConverse
 from gateway.providers.bedrock_count_tokens import BedrockCountTokens
 from gateway.providers.bedrock_invoke import BedrockEmbeddings, BedrockInvoke
+from gateway.providers.cohere_chat import CohereChat
+from gateway.providers.cohere_embed import CohereEmbed, CohereRerank
+from gateway.providers.gemini_count import GeminiCount
+from gateway.providers.gemini_embed import GeminiEmbed
+from gateway.providers.gemini_generate import GeminiGenerate
 from gateway.providers.generic import Generic
+from gateway.providers.mistral_fim import MistralFim
+from gateway.providers.ollama_chat import OllamaChat
+from gateway.providers.ollama_embed import OllamaEmbed
+from gateway.providers.ollama_generate import OllamaGenerate
 from gateway.providers.openai_chat import OpenAIChat
 from gateway.providers.openai_completions import OpenAICompletions
 from gateway.providers.openai_embeddings import OpenAIEmbeddings
@@ -16,6 +28,7 @@ from gateway.providers.openai_moderations import OpenAIModerations
 from gateway.providers.openai_responses import OpenAIResponses, OpenAIResponsesPoll
 from gateway.providers.openai_speech import OpenAISpeech
 from gateway.providers.openai_transcriptions import OpenAITranscriptions
+from gateway.providers.vertex_predict import VertexEmbed, VertexPredict
 
 
 def formats() -> Sequence[Provider]:
@@ -34,5 +47,21 @@ def formats() -> Sequence[Provider]:
         BedrockEmbeddings(),
         BedrockInvoke(),
         BedrockCountTokens(),
+        AnthropicCount(),
+        AnthropicBatches(),
+        AnthropicVertex(),
+        AnthropicVertexCount(),
+        GeminiGenerate(),
+        GeminiEmbed(),
+        GeminiCount(),
+        VertexEmbed(),
+        VertexPredict(),
+        OllamaChat(),
+        OllamaGenerate(),
+        OllamaEmbed(),
+        CohereChat(),
+        CohereEmbed(),
+        CohereRerank(),
+        MistralFim(),
         Generic(),
     )

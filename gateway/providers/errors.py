@@ -9,11 +9,13 @@ _OTHER = "_OTHER"
 
 
 def error_type_of(error: object) -> str:
-    """The type of an `error` field's value, else its code; `_OTHER` where neither is a plain word."""
+    """The type of an `error` field's value, else its code; `_OTHER` where neither is a plain word.
+
+    A number only where there is no word: Google says `RESOURCE_EXHAUSTED` beside its 429.
+    """
     if isinstance(error, dict):
-        for field in ("type", "code", "status"):
-            value = error.get(field)
-            word = str(value) if type(value) is int else value
+        said = [error.get(field) for field in ("type", "code", "status")]
+        for word in (*said, *(str(value) for value in said if type(value) is int)):
             if isinstance(word, str) and _WORD.fullmatch(word):
                 return word
     return _OTHER

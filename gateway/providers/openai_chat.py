@@ -41,6 +41,7 @@ class _Body(msgspec.Struct):
     frequency_penalty: Any = None
     presence_penalty: Any = None
     seed: Any = None
+    random_seed: Any = None
     stop: Any = None
     n: Any = None
     reasoning_effort: Any = None
@@ -118,6 +119,8 @@ def _add_settings(attributes: settings.Attributes, body: _Body) -> None:
         settings.add_double(attributes, settings.PRESENCE_PENALTY, body.presence_penalty)
     if body.seed is not None:
         settings.add_int(attributes, settings.SEED, body.seed)
+    elif body.random_seed is not None:  # Mistral's name
+        settings.add_int(attributes, settings.SEED, body.random_seed)
     if body.stop is not None:
         settings.add_texts(attributes, settings.STOP_SEQUENCES, body.stop)
     if body.n is not None and body.n != 1:

@@ -122,16 +122,20 @@ def _content_part(part: Any) -> Part:
         case "image_url" | "video_url" | "audio_url":
             url = held.get("url") if isinstance(held, dict) else held
             return media(kind[:5], url) if isinstance(url, str) else unknown(kind, part)
+        case "document_url" if isinstance(held, str):  # Mistral
+            return media("document", held)
         case "input_audio":
             return _input_audio(held) or unknown(kind, part)
         case "file":
-            return _file(held) or unknown(kind, part)
+            return _file(held if held is not None else part) or unknown(kind, part)
         case "thinking":
             return Reasoning(_thinking(held)) if held else unknown(kind, part)
     return unknown(kind, part)
 
 
 def _input_audio(held: Any) -> Part | None:
+    if isinstance(held, str) and held:  # Mistral: an address, or base64 without a type
+        return media("audio", held) if ":" in held[:12] else blob("audio", held, None)
     if not isinstance(held, dict) or not isinstance(held.get("data"), str):
         return None
     sound_format = text_or_none(held.get("format"))

@@ -9,6 +9,7 @@ from typing import Protocol
 from gateway.model.message import ResponseReading
 from gateway.providers.eventstream import EventStreamDecoder
 from gateway.providers.lenient import raw_entry, repaired
+from gateway.providers.ndjson import NdjsonDecoder
 from gateway.providers.sse import SseDecoder
 
 
@@ -58,8 +59,14 @@ class EventDecoder(Protocol):
 _DECODERS: Mapping[str, Callable[[], EventDecoder]] = {
     "text/event-stream": SseDecoder,
     "application/vnd.amazon.eventstream": EventStreamDecoder,
+    "application/x-ndjson": NdjsonDecoder,
+    "application/x-jsonl": NdjsonDecoder,
 }
 """By content type."""
+
+
+_UNREADABLE_LIMIT = 1000
+"""After so many events that nobody understands the rest is not tried: mending each would hold up a worker."""
 
 
 class BodyReader:
@@ -115,7 +122,7 @@ class BodyReader:
         assert self._decoder is not None
         left = self._decoder.end()
         if left is not None:
-            if not self._taken and left.raw.lstrip()[:1] in (b"{", b"["):
+            if not (self._taken or self._unreadable) and left.raw.lstrip()[:1] in (b"{", b"["):
                 return self._whole(left.raw, complete)
             self._take(left)
         if self._unreadable and not self._taken:
@@ -128,7 +135,9 @@ class BodyReader:
     def _take(self, event: Event) -> None:
         if not event.data:
             return
-        if _understood(lambda data: self._answer.event(data, event.event), event.data):
+        if len(self._unreadable) >= _UNREADABLE_LIMIT:
+            self._unreadable.append(event.data)
+        elif _understood(lambda data: self._answer.event(data, event.event), event.data):
             self._taken += 1
         else:
             self._unreadable.append(event.data)

@@ -25,6 +25,8 @@ PROMPT_VERSION = "gen_ai.prompt.version"
 DIMENSIONS = "gen_ai.embeddings.dimension.count"
 ENCODING_FORMATS = "gen_ai.request.encoding_formats"
 GUARDRAIL_ID = "aws.bedrock.guardrail.id"
+COUNTED_TOKENS = "spangate.counted.input_tokens"
+"""What a token-counting call answered. No usage: nothing was generated, and totals must not grow by asking."""
 
 
 def add_double(attributes: Attributes, name: str, value: object) -> None:

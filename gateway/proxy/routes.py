@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 _BY_PATH: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"/v1/messages(?:/|$)"), "anthropic"),
-    (re.compile(r"/v1beta/(?:models|interactions)"), "gemini"),
-    (re.compile(r"/v1/projects/"), "vertex"),
+    (re.compile(r"/v1beta/(?:models|tunedModels|interactions)"), "gemini"),
+    (re.compile(r"/v1(?:beta1)?/projects/"), "vertex"),
     (re.compile(r"/model/"), "bedrock"),
-    (re.compile(r"/api/(?:chat|generate|embed|tags)$"), "ollama"),
+    (re.compile(r"/api/(?:chat|generate|embed|embeddings|tags)$"), "ollama"),
     (re.compile(r"/v2/(?:chat|embed|rerank)$"), "cohere"),
     (re.compile(r"/openai/(?:deployments/|v1/)"), "azure"),
 )

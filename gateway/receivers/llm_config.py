@@ -65,7 +65,7 @@ class ProviderConfig(ConfigModel):
     api_key: Annotated[Secret, AfterValidator(_sendable)] | None = None
     """The gateway holds the key; without it the client's own passes."""
     provider_name: str | None = Field(default=None, min_length=1, max_length=200)
-    """`gen_ai.provider.name` on spans. Left out: the convention's word for the family, else the name in the map."""
+    """`gen_ai.provider.name` on spans; where left out the conventions' name of a built-in provider, else its own."""
     proxy: Annotated[Secret, AfterValidator(_usable_proxy)] | None = None
     """The forward proxy that opens the way (http://user:password@host:port), or `direct`; else the environment's."""
     ca_file: Annotated[str, AfterValidator(_existing_file)] | None = None

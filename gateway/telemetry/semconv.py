@@ -39,6 +39,7 @@ GEN_AI_REQUEST_SEED: Final = "gen_ai.request.seed"
 GEN_AI_REQUEST_TOP_K: Final = "gen_ai.request.top_k"
 GEN_AI_REQUEST_CHOICE_COUNT: Final = "gen_ai.request.choice.count"
 GEN_AI_EMBEDDINGS_DIMENSION_COUNT: Final = "gen_ai.embeddings.dimension.count"
+GEN_AI_REQUEST_ENCODING_FORMATS: Final = "gen_ai.request.encoding_formats"
 # [openai]
 OPENAI_API_TYPE: Final = "openai.api.type"
 
@@ -97,6 +98,7 @@ SPANGATE_END: Final = "spangate.end"
 SPANGATE_CAPTURE: Final = "spangate.capture"
 SPANGATE_OVERHEAD_MS: Final = "spangate.overhead_ms"
 SPANGATE_RESPONSE_FINISH_REASONS_RAW: Final = "spangate.response.finish_reasons_raw"
+SPANGATE_COUNTED_INPUT_TOKENS: Final = "spangate.counted.input_tokens"
 
 # [ours] On the evaluation event
 SPANGATE_ROLE: Final = "spangate.role"

@@ -17,6 +17,7 @@ READY_S = 60.0
 """Far more than it takes (1-2 s): these machines are shared and noisy."""
 STOP_S = 30.0
 TOKEN = "e2e-administrator"
+PROVIDERS = ("openai", "anthropic", "gemini", "vertex", "mistral", "cohere", "ollama")
 _POLL_S = 0.05
 
 
@@ -151,7 +152,7 @@ def _config(folder: Path, model_url: str, proxy: int, console: int, health: int)
         "receivers": {
             "llm": {
                 "endpoint": f"127.0.0.1:{proxy}",
-                "providers": {"openai": {"base_url": model_url}, "anthropic": {"base_url": model_url}},
+                "providers": {name: {"base_url": model_url} for name in PROVIDERS},
             }
         },
         "processors": {"session": {}},

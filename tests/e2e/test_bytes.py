@@ -63,10 +63,10 @@ async def test_answer_is_the_same_bytes(
     sent_direct = await model.received(model.count)
     relayed = await post(gateway.url, _PREFIX[path] + path, body, *_SENT)
     sent_relayed = await model.received(model.count)
-    assert _content(relayed) == _content(direct)
+    assert content_of(relayed) == content_of(direct)
     assert sent_relayed.body == sent_direct.body == body
     assert sent_relayed.target == path
-    assert _end_to_end(sent_relayed) == _end_to_end(sent_direct)
+    assert end_to_end(sent_relayed) == end_to_end(sent_direct)
 
 
 @pytest.mark.parametrize("name", ["demo-garbage", "demo-early-close"])
@@ -87,7 +87,7 @@ async def test_reset_midway_is_never_a_complete_answer(gateway: Gateway, stream:
         answer = await post(gateway.url, "/openai" + OPENAI, sent)
     except ConnectionResetError:
         return
-    assert not _content(answer).complete
+    assert not content_of(answer).complete
 
 
 async def test_client_that_hangs_up_frees_the_model(model: BuiltinModel, gateway: Gateway) -> None:
@@ -98,7 +98,7 @@ async def test_client_that_hangs_up_frees_the_model(model: BuiltinModel, gateway
     assert request.aborted
 
 
-def _content(answer: bytes) -> Content:
+def content_of(answer: bytes) -> Content:
     head, body = split(answer)
     status = head[0].split(" ", 1)[1]
     headers = [line for line in head[1:] if not line.lower().startswith((*_HOP_BY_HOP, *_OURS))]
@@ -109,5 +109,5 @@ def _content(answer: bytes) -> Content:
     return Content(status, headers, body, len(body) == int(names.get("content-length", len(body))))
 
 
-def _end_to_end(request: Received) -> list[tuple[bytes, bytes]]:
+def end_to_end(request: Received) -> list[tuple[bytes, bytes]]:
     return [pair for pair in request.headers if pair[0].lower() not in (b"host", b"connection")]

@@ -15,7 +15,7 @@ from tests.demo.rawhttp import post
 from tests.e2e.gateway_process import Gateway
 from tests.e2e.openai_calls import ASKED, CALLS, PNG, TOOL, WAV, ask, ask_in_turn
 from tests.e2e.span_sink import SpanSink, attributes_of
-from tests.e2e.test_bytes import _content, _end_to_end
+from tests.e2e.test_bytes import content_of, end_to_end
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -214,9 +214,9 @@ async def test_answer_is_the_same_bytes(
     sent_direct = await model.received(model.count)
     relayed = await post(gateway.url, "/openai" + path, body, *sent)
     sent_relayed = await model.received(model.count)
-    assert _content(relayed) == _content(direct)
+    assert content_of(relayed) == content_of(direct)
     assert sent_relayed.body == sent_direct.body == body
-    assert _end_to_end(sent_relayed) == _end_to_end(sent_direct)
+    assert end_to_end(sent_relayed) == end_to_end(sent_direct)
 
 
 def _body(fields: dict[str, Any]) -> tuple[bytes, str]:

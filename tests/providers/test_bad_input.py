@@ -16,9 +16,14 @@ from gateway.providers.anthropic_messages import AnthropicMessages
 from gateway.providers.bedrock_converse import BedrockConverse
 from gateway.providers.bedrock_invoke import BedrockInvoke
 from gateway.providers.built_in import formats
+from gateway.providers.cohere_chat import CohereChat
 from gateway.providers.eventstream import encoded
+from gateway.providers.gemini_count import GeminiCount
+from gateway.providers.gemini_embed import GeminiEmbed
+from gateway.providers.gemini_generate import GeminiGenerate
 from gateway.providers.generic import Generic
 from gateway.providers.known import KnownMessageCache
+from gateway.providers.ollama_chat import OllamaChat
 from gateway.providers.openai_chat import OpenAIChat
 
 
@@ -26,7 +31,8 @@ def words(text: str) -> list[str]:
     return text.split()
 
 
-CHATS: list[Provider] = [OpenAIChat(), AnthropicMessages(), BedrockConverse()]
+CHATS: list[Provider] = [OpenAIChat(), AnthropicMessages(), BedrockConverse(), OllamaChat(), CohereChat()]
+GOOGLE: list[Provider] = [GeminiGenerate(), GeminiCount(), GeminiEmbed()]
 ALL: list[Provider] = list(formats())
 PROMPTED = {f"openai_{name}" for name in words("responses responses_poll completions images transcriptions")}
 """APIs that have a prompt where others have messages."""
@@ -193,7 +199,14 @@ def test_a_part_of_an_unknown_kind_is_still_seen(provider: Provider, part: objec
 @pytest.mark.parametrize("provider", ALL, ids=name_of)
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json", "text/event-stream", "", "text/html", "application/vnd.amazon.eventstream"],
+    [
+        "application/json",
+        "text/event-stream",
+        "application/x-ndjson",
+        "",
+        "text/html",
+        "application/vnd.amazon.eventstream",
+    ],
 )
 @pytest.mark.parametrize("status", [200, 500])
 def test_no_response_bytes_raise(provider: Provider, content_type: str, status: int) -> None:
@@ -301,6 +314,14 @@ def test_an_unreadable_answer_is_shown_as_raw_text(provider: Provider) -> None:
         assert reading.state == "unreadable"
         assert seen(reading) == "nightjar"
         assert reading.finish_reasons == ["error"]
+
+
+def test_after_a_thousand_events_of_noise_nothing_is_taken_for_an_answer() -> None:
+    said = json.dumps({"message": {"role": "assistant", "content": "nightjar"}, "done": True}).encode()
+    for noise, state in ((999, "truncated"), (1000, "unreadable")):
+        reading = answer(OllamaChat(), b"1\n" * noise + said + b"\n", "application/x-ndjson")
+        assert reading.state == state
+        assert "nightjar" in seen(reading)
 
 
 def test_arguments_nested_too_deeply_stay_text() -> None:

@@ -14,17 +14,20 @@ from gateway.providers.built_in import formats
 from gateway.providers.known import KnownMessageCache
 
 DATA = Path(__file__).parent.parent / "data"
-PROVIDERS: dict[str, Provider] = {p.name: p for p in formats()}
+PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in formats()}
 FORM_TYPE = "multipart/form-data; boundary=cut"
 CONTENT_TYPES = {
     "response.sse": "text/event-stream; charset=utf-8",
     "response.eventstream": "application/vnd.amazon.eventstream",
+    "response.ndjson": "application/x-ndjson",
+    "response.array": "application/json; charset=UTF-8",
     "response.json": "application/json",
     "response.bin": "audio/wav",
     "response.txt": "text/plain; charset=utf-8",
 }
-CASES = sorted(path for name in PROVIDERS for path in (DATA / name).iterdir())
-STREAM_FILES = ("response.sse", "response.eventstream")
+"""By the name of the file that holds the body; an array is a stream all the same."""
+CASES = sorted(path for name in PROVIDERS if (DATA / name).exists() for path in (DATA / name).iterdir())
+STREAM_FILES = ("response.sse", "response.eventstream", "response.ndjson", "response.array")
 STREAMS = [case for case in CASES if any((case / name).exists() for name in STREAM_FILES)]
 CUT = [*STREAMS, *(case for case in CASES if (case / "response.bin").exists())]
 
@@ -56,12 +59,12 @@ def response_of(case: Path) -> tuple[bytes, str]:
 def read_response(case: Path, cuts: list[int]) -> ResponseReading:
     """Fed in pieces that end at `cuts`. The case's name tells a refusal from an answer, a whole body from half of one."""
     body, content_type = response_of(case)
-    status = 400 if case.name in ("error", "azure_error") else 200
-    reader = PROVIDERS[case.parent.name].response_reader(None, status, content_type)
+    failed = case.name.startswith(("error", "azure_error")) and case not in STREAMS
+    reader = PROVIDERS[case.parent.name].response_reader(None, 400 if failed else 200, content_type)
     ends = [*sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
     for start, end in zip([0, *ends], ends, strict=False):
         reader.feed(body[start:end])
-    return reader.end(complete=case.name != "interrupted")
+    return reader.end(complete=not case.name.startswith("interrupted"))
 
 
 def shown(reading: RequestReading | ResponseReading | None) -> dict[str, Any] | None:
@@ -151,3 +154,25 @@ def test_a_turn_that_was_seen_is_read_once() -> None:
     known = KnownMessageCache()
     first, second = (PROVIDERS["openai_responses"].read_request(body, known).messages for _ in range(2))
     assert all(one is other for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("api", "path", "field"),
+    [
+        ("gemini_generate_content", ("candidates", 0, "content"), "contents"),
+        ("ollama_chat", ("message",), "messages"),
+        ("cohere_chat", ("message",), "messages"),
+    ],
+)
+@pytest.mark.parametrize("name", ["unary", "tools"])
+def test_any_apis_answer_reads_the_same_when_the_next_request_repeats_it(
+    api: str, path: tuple[str | int, ...], field: str, name: str
+) -> None:
+    case = DATA / api / name
+    message = json.loads((case / "response.json").read_bytes())
+    for step in path:
+        message = message[step]
+    repeated = PROVIDERS[api].read_request(json.dumps({field: [message]}).encode(), KnownMessageCache()).messages[0]
+    said = json.loads(read_response(case, []).messages[0].json)
+    del said["finish_reason"]
+    assert said == json.loads(repeated.json)

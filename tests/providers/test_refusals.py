@@ -12,8 +12,20 @@ from aiohttp.test_utils import TestServer
 
 from gateway.contracts import Provider
 from gateway.model.exchange import Refusal
+from gateway.providers.anthropic_batches import AnthropicBatches
+from gateway.providers.anthropic_count import AnthropicCount
 from gateway.providers.anthropic_messages import AnthropicMessages
+from gateway.providers.anthropic_vertex import AnthropicVertex, AnthropicVertexCount
+from gateway.providers.cohere_chat import CohereChat
+from gateway.providers.cohere_embed import CohereEmbed, CohereRerank
+from gateway.providers.gemini_count import GeminiCount
+from gateway.providers.gemini_embed import GeminiEmbed
+from gateway.providers.gemini_generate import GeminiGenerate
 from gateway.providers.generic import Generic
+from gateway.providers.mistral_fim import MistralFim
+from gateway.providers.ollama_chat import OllamaChat
+from gateway.providers.ollama_embed import OllamaEmbed
+from gateway.providers.ollama_generate import OllamaGenerate
 from gateway.providers.openai_chat import OpenAIChat
 from gateway.providers.openai_completions import OpenAICompletions
 from gateway.providers.openai_embeddings import OpenAIEmbeddings
@@ -23,6 +35,7 @@ from gateway.providers.openai_responses import OpenAIResponses, OpenAIResponsesP
 from gateway.providers.openai_speech import OpenAISpeech
 from gateway.providers.openai_transcriptions import OpenAITranscriptions
 
+VERTEX = "/v1/projects/p/locations/l/publishers"
 BLOCKED = Refusal(403, "blocked_by_policy", "data-protector: remove the “secret” and try again.")
 ASKED: Any = [{"role": "user", "content": "hi"}]
 
@@ -158,6 +171,33 @@ def test_our_code_stands_in_the_error(make: Callable[[Refusal], bytes]) -> None:
         (AnthropicMessages(), "POST", "/v1/messages/count_tokens", False),
         (AnthropicMessages(), "POST", "/v1/messages/batches", False),
         (AnthropicMessages(), "POST", "/v1/threads/t/messages", False),
+        (AnthropicCount(), "POST", "/v1/messages/count_tokens", True),
+        (AnthropicBatches(), "POST", "/v1/messages/batches", True),
+        (AnthropicBatches(), "GET", "/v1/messages/batches/msgbatch_1/results", True),
+        (AnthropicBatches(), "POST", "/v1/messages", False),
+        (AnthropicBatches(), "POST", "/v1/x/messages/batches", False),
+        (AnthropicVertex(), "POST", f"{VERTEX}/anthropic/models/claude@1:streamRawPredict", True),
+        (AnthropicVertex(), "POST", f"{VERTEX}/anthropic/models/count-tokens:rawPredict", False),
+        (AnthropicVertex(), "POST", f"{VERTEX}/mistralai/models/m:rawPredict", False),
+        (AnthropicVertexCount(), "POST", f"{VERTEX}/anthropic/models/count-tokens:rawPredict", True),
+        (GeminiGenerate(), "POST", "/v1beta/models/gemini-2.5-pro:generateContent", True),
+        (GeminiGenerate(), "POST", "/v1beta/tunedModels/mine:streamGenerateContent", True),
+        (GeminiGenerate(), "POST", f"{VERTEX}/google/models/gemini-2.5-pro:streamGenerateContent", True),
+        (GeminiGenerate(), "POST", "/v1/projects/p/locations/l/endpoints/123:generateContent", True),
+        (GeminiGenerate(), "GET", "/v1beta/models/gemini-2.5-pro:generateContent", False),
+        (GeminiGenerate(), "POST", "/v1beta/models/gemini-2.5-pro:countTokens", False),
+        (GeminiGenerate(), "POST", "/v1beta/models", False),
+        (GeminiCount(), "POST", "/v1beta/models/gemini-2.5-pro:countTokens", True),
+        (GeminiEmbed(), "POST", "/v1beta/models/gemini-embedding-001:batchEmbedContents", True),
+        (OllamaChat(), "POST", "/api/chat", True),
+        (OllamaChat(), "POST", "/api/chat/completions", False),
+        (OllamaGenerate(), "POST", "/api/generate", True),
+        (OllamaEmbed(), "POST", "/api/embeddings", True),
+        (CohereChat(), "POST", "/v2/chat", True),
+        (CohereChat(), "POST", "/v1/chat", False),
+        (CohereEmbed(), "POST", "/v2/embed", True),
+        (CohereRerank(), "POST", "/v2/rerank", True),
+        (MistralFim(), "POST", "/v1/fim/completions", True),
         (Generic(), "PUT", "/anything", True),
     ],
 )

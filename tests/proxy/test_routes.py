@@ -139,6 +139,23 @@ def test_the_default_provider_takes_what_no_other_api_claims() -> None:
     assert routes.match("/v1/chat/completions", {}) == Match("local", "/v1/chat/completions")
 
 
+@pytest.mark.parametrize(
+    ("path", "provider"),
+    [
+        ("/v1beta/models/m:generateContent", "gemini"),
+        ("/v1beta/tunedModels/m:generateContent", "gemini"),
+        ("/v1/projects/p/locations/l/publishers/google/models/m:generateContent", "vertex"),
+        ("/v1beta1/projects/p/locations/l/publishers/google/models/m:generateContent", "vertex"),
+        ("/api/chat", "ollama"),
+        ("/api/embeddings", "ollama"),
+        ("/v2/rerank", "cohere"),
+    ],
+)
+def test_a_path_tells_its_api_where_one_is_configured(path: str, provider: str) -> None:
+    routes = Routes({name: name for name in ("openai", "gemini", "vertex", "ollama", "cohere")}, "openai")
+    assert routes.match(path, {}) == Match(provider, path)
+
+
 def test_the_prefixes_are_listed_in_the_order_written() -> None:
     assert ROUTES.prefixes == ["/openai", "/anthropic", "/local", "/gemini"]
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from gateway.model.exchange import Exchange
+from gateway.providers.gemini_generate import GeminiGenerate
 from gateway.providers.generic import Generic
 from gateway.receivers.llm import LlmReceiver
 from tests.receivers.conftest import HELD_KEY, MakeReceiver, head_of
@@ -132,6 +133,8 @@ def test_beside_a_held_key_the_clients_own_in_the_query_does_not_leave(receiver:
         ("/openai/v1/models?key=AIzaSecret", "/v1/models?key=***"),
         ("/openai/v1/models?a=1&KEY=AIzaSecret&b=2", "/v1/models?a=1&KEY=***&b=2"),
         ("/openai/v1/models?api_key=AIzaSecret&api-key=AIzaSecret", "/v1/models?api_key=***&api-key=***"),
+        ("/openai/v1/models?%6bey=AIzaSecret&b=%2F", "/v1/models?%6bey=***&b=%2F"),
+        ("/openai/v1/models?access_token=ya29.AIzaSecret", "/v1/models?access_token=***"),
         ("/openai/v1/models?monkey=1", "/v1/models?monkey=1"),
         ("/nowhere?key=AIzaSecret", "/nowhere?key=***"),
     ],
@@ -250,3 +253,20 @@ def test_an_escape_in_the_path_leaves_no_call_unread(receiver: LlmReceiver) -> N
     assert plan.exchange is not None
     assert plan.exchange.api == "openai_chat"
     assert plan.target == b"/v1/chat/completion%73"
+
+
+def test_told_by_path_a_key_in_the_query_reaches_google(make_receiver: MakeReceiver) -> None:
+    gemini = {"base_url": "https://generativelanguage.googleapis.com"}
+    receiver = make_receiver((GeminiGenerate(), Generic()), providers={"gemini": gemini}, default_provider="gemini")
+    target = "/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse&key=AIzaSecret"
+    plan = receiver.open(head_of(target))
+    assert plan.target == target.encode()
+    assert plan.exchange is not None
+    assert plan.exchange.target == target.replace("AIzaSecret", "***")
+    assert (plan.exchange.api, plan.exchange.provider_name) == ("gemini_generate_content", "gcp.gemini")
+
+
+def test_a_provider_of_another_name_keeps_it_on_spans(make_receiver: MakeReceiver) -> None:
+    providers = {"cloud": {"api": "vertex", "base_url": "https://europe-west1-aiplatform.googleapis.com"}}
+    exchange = opened(make_receiver(providers=providers, default_provider="cloud"), "/cloud/v1/projects/p/x")
+    assert (exchange.provider, exchange.provider_name) == ("cloud", "cloud")

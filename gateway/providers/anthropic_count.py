@@ -1,0 +1,43 @@
+"""Anthropic's token counting (`POST …/messages/count_tokens`): reads what is counted; the count is no usage. No I/O.
+
+Source: types of anthropic 2.14 (`types/message_count_tokens_params.py`, `types/message_tokens_count.py`).
+"""
+
+from typing import Any
+
+import msgspec
+
+from gateway.contracts import ResponseReader
+from gateway.model.message import RequestReading, ResponseReading
+from gateway.providers import settings
+from gateway.providers.anthropic_messages import AnthropicMessages
+from gateway.providers.counts import CountsReader
+from gateway.providers.errors import error_type_of
+
+
+class _Answer(msgspec.Struct):
+    input_tokens: Any = None
+    error: Any = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+class AnthropicCount(AnthropicMessages):
+    """Implements `Provider`. The request is a message's without its limits."""
+
+    name = "anthropic_count_tokens"
+    operation = "count_tokens"
+
+    def matches(self, method: str, path: str) -> bool:
+        return method == "POST" and (path.endswith("/v1/messages/count_tokens") or path == "/messages/count_tokens")
+
+    def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
+        return CountsReader(status, _take)
+
+
+def _take(body: bytes, reading: ResponseReading) -> None:
+    answer = _decode_answer(body)
+    if answer.error is not None:
+        reading.error_type = error_type_of(answer.error)
+    settings.add_int(reading.attributes, settings.COUNTED_TOKENS, answer.input_tokens)

@@ -1,0 +1,97 @@
+"""Cohere's chat, version 2 (`POST …/v2/chat`), whole or as SSE. No I/O.
+
+Source: cohere 7.3 (`v2/raw_client.py`, `v2/types/`), docs.cohere.com/v2/reference/chat.
+"""
+
+from typing import Any
+
+import msgspec
+
+from gateway.contracts import KnownMessages, ResponseReader
+from gateway.model.exchange import Refusal
+from gateway.model.message import RequestReading
+from gateway.providers import settings
+from gateway.providers.cohere_answer import CohereAnswer
+from gateway.providers.cohere_message import read_message
+from gateway.providers.cohere_refusal import cohere_error, cohere_error_event
+from gateway.providers.reader import BodyReader
+from gateway.providers.request import (
+    NO_RAW,
+    add_context,
+    add_tools,
+    entries,
+    kind_of,
+    unreadable_request,
+    with_repair,
+)
+
+
+class _Body(msgspec.Struct):
+    """Only what is asked for; nested values stay raw until someone needs them."""
+
+    messages: list[msgspec.Raw]
+    model: Any = None
+    stream: Any = None
+    tools: msgspec.Raw = NO_RAW
+    documents: msgspec.Raw = NO_RAW
+    response_format: msgspec.Raw = NO_RAW
+    temperature: Any = None
+    p: Any = None
+    k: Any = None
+    max_tokens: Any = None
+    frequency_penalty: Any = None
+    presence_penalty: Any = None
+    seed: Any = None
+    stop_sequences: Any = None
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+
+class CohereChat:
+    """Implements `Provider`."""
+
+    name = "cohere_chat"
+    operation = "chat"
+
+    def matches(self, method: str, path: str) -> bool:
+        return method == "POST" and path.endswith("/v2/chat")
+
+    def read_request(
+        self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
+    ) -> RequestReading:
+        decoded = with_repair(_decode, body)
+        if decoded is None:
+            return unreadable_request(body)
+        reading = RequestReading()
+        reading.model = decoded.model if isinstance(decoded.model, str) else ""
+        reading.stream = decoded.stream is True
+        entries(reading, reading.messages, decoded.messages, read_message, known)
+        if decoded.tools is not NO_RAW:
+            add_tools(reading, decoded.tools, known)
+        if decoded.documents is not NO_RAW and bytes(decoded.documents) != b"null":
+            add_context(reading, decoded.documents, known)
+        _add_settings(reading.attributes, decoded)
+        return reading
+
+    def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
+        return BodyReader(CohereAnswer(status), status, content_type)
+
+    def refusal(self, refusal: Refusal) -> bytes:
+        return cohere_error(refusal)
+
+    def stream_refusal(self, refusal: Refusal) -> bytes:
+        return cohere_error_event(refusal)
+
+
+def _add_settings(attributes: settings.Attributes, body: _Body) -> None:
+    settings.add_double(attributes, settings.TEMPERATURE, body.temperature)
+    settings.add_double(attributes, settings.TOP_P, body.p)
+    settings.add_int(attributes, settings.TOP_K, body.k)
+    settings.add_int(attributes, settings.MAX_TOKENS, body.max_tokens)
+    settings.add_double(attributes, settings.FREQUENCY_PENALTY, body.frequency_penalty)
+    settings.add_double(attributes, settings.PRESENCE_PENALTY, body.presence_penalty)
+    settings.add_int(attributes, settings.SEED, body.seed)
+    settings.add_texts(attributes, settings.STOP_SEQUENCES, body.stop_sequences)
+    if body.response_format is not NO_RAW and kind_of(body.response_format) == "json_object":
+        settings.add_text(attributes, settings.OUTPUT_TYPE, "json")

@@ -1,0 +1,93 @@
+"""Google's embedContent and batchEmbedContents: what was embedded, never the vectors. No I/O.
+
+Source: google-genai 3.6 (`models.py`), ai.google.dev/api/embeddings.
+"""
+
+from typing import Any
+
+import msgspec
+
+from gateway.contracts import KnownMessages, ResponseReader
+from gateway.model.exchange import Refusal
+from gateway.model.message import RequestReading, ResponseReading, Usage
+from gateway.providers import settings
+from gateway.providers.counts import CountsReader
+from gateway.providers.errors import error_type_of
+from gateway.providers.gemini_content import read_content
+from gateway.providers.google_names import call_in, camel_keys, camel_keys_once, google_error, method_of
+from gateway.providers.lenient import count_or_none
+from gateway.providers.request import entries, unreadable_request, with_repair
+
+_METHODS = frozenset({"embedContent", "batchEmbedContents"})
+
+Fields = dict[str, msgspec.Raw]
+_decode_fields = msgspec.json.Decoder(Fields).decode
+_decode_list = msgspec.json.Decoder(list[Fields]).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    """All but the vectors."""
+
+    usage_metadata: Any = None
+    error: Any = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+class GeminiEmbed:
+    """Implements `Provider`."""
+
+    name = "gemini_embeddings"
+    operation = "embeddings"
+
+    def matches(self, method: str, path: str) -> bool:
+        return method == "POST" and method_of(path) in _METHODS
+
+    def read_request(
+        self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
+    ) -> RequestReading:
+        requests = with_repair(_requests, body)
+        reading = RequestReading() if requests else unreadable_request(body)
+        reading.model = call_in(target).model
+        for fields in requests or ():
+            entries(reading, reading.messages, [fields["content"]], read_content, known)
+        if requests:
+            config = _config(requests[0])
+            settings.add_int(reading.attributes, settings.DIMENSIONS, config.get("outputDimensionality"))
+        return reading
+
+    def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
+        return CountsReader(status, _take)
+
+    def refusal(self, refusal: Refusal) -> bytes:
+        return google_error(refusal)
+
+    def stream_refusal(self, refusal: Refusal) -> bytes:
+        """These answers are no streams."""
+        return google_error(refusal)
+
+
+def _requests(body: bytes) -> list[Fields]:
+    fields = camel_keys_once(_decode_fields(body))
+    requests = [fields] if "requests" not in fields else [camel_keys(f) for f in _decode_list(fields["requests"])]
+    if not all("content" in request for request in requests):
+        raise ValueError("nothing to embed")
+    return requests
+
+
+def _config(fields: Fields) -> dict[str, Any]:
+    """The settings stand beside the content, or below a name of their own."""
+    nested = with_repair(_decode_any, bytes(fields.get("embedContentConfig", b"{}")))
+    own = with_repair(_decode_any, bytes(fields.get("outputDimensionality", b"null")))
+    return {"outputDimensionality": own, **(camel_keys(nested) if isinstance(nested, dict) else {})}
+
+
+def _take(body: bytes, reading: ResponseReading) -> None:
+    answer = _decode_answer(body)
+    if answer.error is not None:
+        reading.error_type = error_type_of(answer.error)
+    if isinstance(answer.usage_metadata, dict):
+        prompt = count_or_none(answer.usage_metadata.get("promptTokenCount"))
+        reading.usage = Usage("missing" if prompt is None else "reported", prompt)

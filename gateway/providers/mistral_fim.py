@@ -1,0 +1,63 @@
+"""Mistral's fill-in-the-middle (`POST …/fim/completions`): a prompt and a suffix; answers are a chat's. No I/O.
+
+Source: mistralai 3.7 (`client/models/fimcompletionrequest.py`).
+"""
+
+from typing import Any
+
+import msgspec
+
+from gateway.contracts import KnownMessages
+from gateway.model.message import Message, RequestReading, Text
+from gateway.providers import settings
+from gateway.providers.known import entry_of
+from gateway.providers.openai_chat import OpenAIChat
+from gateway.providers.request import unreadable_request, with_repair
+
+
+class _Body(msgspec.Struct):
+    prompt: str
+    suffix: str | None = None
+    model: Any = None
+    stream: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    max_tokens: Any = None
+    stop: Any = None
+    random_seed: Any = None
+    prompt_cache_key: Any = None
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+
+class MistralFim(OpenAIChat):
+    """Implements `Provider`."""
+
+    name = "mistral_fim"
+    operation = "text_completion"
+
+    def matches(self, method: str, path: str) -> bool:
+        return method == "POST" and path.endswith("/fim/completions")
+
+    def read_request(
+        self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
+    ) -> RequestReading:
+        decoded = with_repair(_decode, body)
+        if decoded is None:
+            return unreadable_request(body)
+        reading = RequestReading(model=decoded.model if isinstance(decoded.model, str) else "")
+        reading.stream = decoded.stream is True
+        parts = tuple(Text(text) for text in (decoded.prompt, decoded.suffix) if text)
+        reading.messages.append(entry_of(Message("user", parts)))
+        _add_settings(reading.attributes, decoded)
+        settings.add_hint(reading.session_hints, "prompt_cache_key", decoded.prompt_cache_key)
+        return reading
+
+
+def _add_settings(attributes: settings.Attributes, body: _Body) -> None:
+    settings.add_double(attributes, settings.TEMPERATURE, body.temperature)
+    settings.add_double(attributes, settings.TOP_P, body.top_p)
+    settings.add_int(attributes, settings.MAX_TOKENS, body.max_tokens)
+    settings.add_int(attributes, settings.SEED, body.random_seed)
+    settings.add_texts(attributes, settings.STOP_SEQUENCES, body.stop)
