@@ -12,6 +12,7 @@ import msgspec
 from gateway.model.message import FinishReason, Message, Part, ResponseReading, Text, Usage
 from gateway.providers.anthropic_answer import AnthropicMessagesAnswer
 from gateway.providers.bedrock_answer import EVENTS, BedrockConverseAnswer, is_failure, usage_of
+from gateway.providers.bedrock_raw import without_media
 from gateway.providers.errors import error_type_of
 from gateway.providers.eventstream import CORRUPT
 from gateway.providers.known import entry_of
@@ -160,7 +161,7 @@ class _PlainAnswer:
             found |= isinstance(image, str)
             self._images.append(blob("image", image if isinstance(image, str) else "", None))
         if not found and _METRICS not in native:
-            self._text.append(raw_text(data))  # not understood is not unseen
+            self._text.append(without_media(raw_text(data)))  # not understood is not unseen
             self._reason = self._reason or ("stop" if whole else "")
 
     def _fields(self, native: dict[str, Any]) -> bool:

@@ -400,3 +400,16 @@ def test_what_fills_a_managed_prompt_of_bedrock_is_seen() -> None:
     reading = read(BedrockConverse(), body)
     assert reading.state == "full"
     assert seen(reading).split("\n") == ["nightjar", '["x"]', "null", '{"image": 1}']
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
+def test_media_in_native_bodies_of_bedrock_nobody_explains_are_not_stored(prefix: str) -> None:
+    picture = prefix + b64encode(bytes(range(256)) * 10).decode()
+    body = json.dumps({"task": "nightjar", "params": {"image": picture}}).replace("/", "\\/").encode()
+    reading = read(BedrockInvoke(), body)
+    assert "nightjar" in seen(reading)
+    assert picture in seen(reading)
+    stored = reading.messages[0].json + answer(BedrockInvoke(), body).messages[0].json
+    assert stored.count(b"nightjar") == 2
+    assert stored.count(b"bytes of base64, sha256") == 2
+    assert len(stored) < 1000
