@@ -297,7 +297,7 @@ def _upstream(name: str, provider: ProviderConfig, environ: Mapping[str, str]) -
     return _Upstream(
         name=name,
         family=provider.api,
-        provider_name=provider.provider_name or FAMILIES[provider.api].provider_name or name,
+        provider_name=provider.provider_name or (name == provider.api and FAMILIES[name].provider_name) or name,
         origin=origin,
         authority=origin.authority,
         base_path=url.path.rstrip("/").encode(),
