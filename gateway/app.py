@@ -25,7 +25,7 @@ from gateway.policy.engine import PolicySet
 from gateway.policy.redaction import redacted
 from gateway.processors.policy import PolicyConfig, PolicyProcessor, policies_of
 from gateway.processors.session import SessionConfig, SessionProcessor
-from gateway.providers.built_in import formats
+from gateway.providers.built_in import formats, sockets
 from gateway.providers.known import KnownMessageCache
 from gateway.proxy.limits import Limits
 from gateway.proxy.server import ProxyServer
@@ -66,7 +66,7 @@ class Worker:
             {provider.name: provider for provider in providers},
             KnownMessageCache(),
         )
-        self.receiver = LlmReceiver(self.llm, self.pipeline, providers, environ)
+        self.receiver = LlmReceiver(self.llm, self.pipeline, providers, environ, sockets())
 
     def _reading(self, exchange: Exchange) -> RequestReading | None:
         return self.pipeline.reading(exchange)
@@ -164,6 +164,7 @@ def limits_of(llm: LlmConfig) -> Limits:
         connect_s=timeouts.connect,
         first_byte_s=timeouts.first_byte,
         idle_s=timeouts.idle,
+        websocket_idle_s=timeouts.websocket,
     )
 
 

@@ -6,7 +6,7 @@ never wait, and a coroutine for each of them would cost more than the work (a ta
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.model.exchange import Exchange, Refusal
 from gateway.model.message import Entry, Message, RequestReading, ResponseReading
@@ -131,3 +131,49 @@ class SessionState(Protocol):
 
     def end(self, workspace: str, session_id: str) -> None:
         """Close a session now."""
+
+
+class Step(NamedTuple):
+    """What one event on a WebSocket means for the exchanges there."""
+
+    number: int
+    """The exchange's; the dialogue counts."""
+    request: bytes | None = None
+    """It begins with this event: a request body as its provider reads it."""
+    kept: bytes = b""
+    """Part of its response: an event's JSON as its provider's `Answer` takes it, media left out."""
+    ends: bool = False
+    failed: bool = False
+    """It ends with an error that the API says in place of a response."""
+
+
+class Dialogue(Protocol):
+    """Which events of one connection begin a response, belong to it and end it. Sans-io, bounded; never raises."""
+
+    session: str
+    """What the upstream calls the connection's session, "" where it calls it nothing."""
+
+    def client_event(self, event: bytes, whole: bool) -> Step | None:
+        """`whole`: False where these are its first bytes only."""
+
+    def server_event(self, event: bytes, whole: bool) -> Step | None: ...
+
+    def left(self, number: int) -> bytes:
+        """The exchange is over: what is to be kept of it that no event has brought. Forgets it."""
+
+    def refusal(self, number: int, refusal: Refusal) -> bytes:
+        """That API's error event, in answer to the event that began the exchange."""
+
+
+class Spoken(Protocol):
+    """An API that is spoken over a WebSocket."""
+
+    name: str
+    """Of the `Provider` that reads its requests and responses."""
+
+    def spoken_at(self, path: str) -> bool:
+        """`path`: below the provider's base URL, without query."""
+
+    def dialogue(self, strict: bool) -> Dialogue:
+        """`strict`: somebody must see every request before it leaves, so that a client's event of which not all is
+        understood counts as one: what it shows of its type may not be the type that its upstream reads."""

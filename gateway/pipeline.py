@@ -57,6 +57,11 @@ class Pipeline:
         self._tools = ToolSpans()
         self.counters: Counter[str] = self._tools.counters
 
+    @property
+    def reads_inline(self) -> bool:
+        """Whether a request must be read before it may go upstream."""
+        return any(processor.needs_reading for processor in self._on_request)
+
     # While it happens
 
     def ready(self, exchange: Exchange) -> Awaitable[None] | None:
@@ -116,6 +121,8 @@ class Pipeline:
         reading = provider.read_request(raw or body.joined(), self._known, exchange.target, content_type)
         if state != "full":
             reading.state = state
+        if exchange.connection is not None:
+            reading.stream = True  # events are all that a WebSocket has
         return reading
 
     def end(self, exchange: Exchange) -> None:
@@ -238,6 +245,10 @@ class Pipeline:
                 return None
             leaving = processor.on_span(leaving)
         return leaving
+
+    def counted(self, what: str) -> None:
+        """Something happened that is worth a number, but no span."""
+        self.counters[what] += 1
 
     def drain(self) -> None:
         """Finish all that is in the tail, now: the gateway stops."""

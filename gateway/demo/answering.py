@@ -61,6 +61,11 @@ def answer_to(method: str, target: str, body: bytes, tried: int, seed: str) -> t
     return answer, behaviour
 
 
+def error_answer(status: int, message: str, seed: str) -> Answer:
+    """In OpenAI's shape, for what is asked besides."""
+    return _error(_OPENAI, Problem(status, message), seed)
+
+
 def _answer(dialect: Dialect, ask: Ask, behaviour: Behaviour, tried: int) -> Answer:
     if status := _error_status(ask, behaviour, tried):
         problem = Problem(status, f"The built-in model answers {status}, as the model's name asks for.")

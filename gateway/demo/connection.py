@@ -81,6 +81,9 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._closed_by_us = False
+        self._switched = False
+        self.incoming: asyncio.Queue[bytes] = asyncio.Queue()
+        """What comes behind a WebSocket's handshake."""
 
     # What a handler may do.
 
@@ -119,10 +122,18 @@ class Connection(asyncio.Protocol):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
+        if self._switched:
+            self.incoming.put_nowait(data)
+            return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(b"501 Not Implemented")
+        except httptools.HttpParserUpgrade as upgrade:
+            if not any(name.lower() == b"upgrade" and value == b"websocket" for name, value in self._headers):
+                self._refuse(b"501 Not Implemented")
+                return
+            self._switched = True  # whoever refuses it closes
+            if rest := data[upgrade.args[0] :]:
+                self.incoming.put_nowait(rest)
         except httptools.HttpParserError:
             self._refuse(b"400 Bad Request")
 

@@ -11,11 +11,14 @@ from hashlib import blake2b
 from types import TracebackType
 from typing import Self
 
-from gateway.demo.answering import answer_to
+from gateway.demo.answering import answer_to, error_answer
+from gateway.demo.behaviour import Behaviour
 from gateway.demo.connection import Connection, Received
-from gateway.demo.delivery import Pace, deliver
+from gateway.demo.delivery import Answer, Pace, deliver
 from gateway.demo.forms import without_boundary
 from gateway.demo.pace import FreePace, ManualPace, Signal
+from gateway.demo.speaking import speaker_for
+from gateway.demo.websocket import Speaker, speak
 
 
 class BuiltinModel:
@@ -32,7 +35,9 @@ class BuiltinModel:
         tls: ssl.SSLContext | None = None,
         remember: int = 1000,
         body_max: int = 64 * 1024 * 1024,
+        websockets: bool = True,
     ) -> None:
+        """`websockets`: False where every handshake is refused with 426."""
         self.requests: deque[Received] = deque(maxlen=remember)
         """Those whose head arrived, oldest first; the latest `remember` of them."""
         self.count = 0
@@ -41,6 +46,7 @@ class BuiltinModel:
         self._port = port
         self._tls = tls
         self._body_max = body_max
+        self._websockets = websockets
         self._pace: Pace = FreePace()
         self._arrival = Signal()
         self._server: asyncio.Server | None = None
@@ -103,9 +109,26 @@ class BuiltinModel:
         self._arrival.changed()
 
     async def handle(self, request: Received, link: Connection) -> None:
+        if (request.header("upgrade") or "").lower() == "websocket":
+            await self._speak(request, link)
+            return
         seed = blake2b(request.target.encode() + b"\n" + without_boundary(request.body), digest_size=12).hexdigest()
         answer, behaviour = answer_to(request.method, request.target, request.body, _try_number(request), seed)
         await deliver(answer, request, behaviour, self._pace, link)
+
+    async def _speak(self, request: Received, link: Connection) -> None:
+        if not self._websockets:
+            speaker: Speaker | Answer = error_answer(426, "This model speaks HTTP only.", "0")
+        else:
+            speaker = speaker_for(request.target, request.header("sec-websocket-key") or "")
+        if isinstance(speaker, Answer):
+            request.keeps_alive = False
+            await deliver(speaker, request, Behaviour(close=True), self._pace, link)
+        else:
+            try:
+                await speak(request, link, speaker, self._pace)
+            finally:
+                link.close()
 
     def task_started(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

@@ -55,6 +55,21 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     retry_after_s: int | None = None
 
 
+class Connection(msgspec.Struct, eq=False):
+    """What the exchanges of one WebSocket have in common. The handshake's own is one of them only if it fails."""
+
+    joined: bool = False
+    """The upstream has taken the handshake; what comes now are requests."""
+    named: str = ""
+    """The session's id as the upstream gave it."""
+    session: SessionRef | None = None
+    """Of the latest exchange."""
+    user: str | None = None
+    """As the first exchange resolved it."""
+    reserved: bool = False
+    """It is the place that the handshake took: the first exchange's."""
+
+
 class Exchange(msgspec.Struct, eq=False, gc=False):
     id: str
     started_ns: int
@@ -93,6 +108,8 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     service: str = ""
     session_end: bool = False
 
+    connection: Connection | None = None
+    """Of a WebSocket whose exchanges share a session; None elsewhere."""
     session: SessionRef | None = None
     verdict: Verdict = msgspec.field(default_factory=Verdict)
     request: RequestReading | None = None

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from gateway.contracts import Processor, SessionState
-from gateway.model.exchange import Exchange
+from gateway.model.exchange import Connection, Exchange
 from gateway.model.message import RequestReading
-from gateway.sessions.agents import Clients
-from gateway.sessions.identity import Principals, identity_of, speaker, user_of
+from gateway.sessions.agents import Client, Clients
+from gateway.sessions.identity import Identity, Principals, identity_of, speaker, user_of
+from gateway.sessions.ids import bounded
 from gateway.sessions.resolver import Resolver, Rules, WhenClosed
 from gateway.sessions.sources import Sources
 from gateway.units import ConfigModel, PositiveDuration
@@ -76,23 +77,62 @@ class SessionProcessor(Processor):
 
     def on_request(self, exchange: Exchange) -> None:
         headers = exchange.header_map
-        client = self._clients.of(headers.get(b"user-agent"))
-        identity = identity_of(headers, self._principals.of(headers), client, exchange.provider, self.ignored)
+        client, identity = self._speaker(exchange)
         exchange.workspace = identity.workspace
         exchange.principal = identity.principal
         exchange.participant = identity.participant or "user"
         exchange.origin = identity.origin
         exchange.service = identity.service
         exchange.session_end = headers.get(b"x-session-end", b"").lower() == b"true"
+        if exchange.connection is not None:
+            self._on_connection(exchange, exchange.connection, identity, client.agent)
+        else:
+            self._resolve(exchange, identity, client.agent)
+
+    def _speaker(self, exchange: Exchange) -> tuple[Client, Identity]:
+        headers = exchange.header_map
+        client = self._clients.of(headers.get(b"user-agent"))
+        return client, identity_of(headers, self._principals.of(headers), client, exchange.provider, self.ignored)
+
+    def _resolve(self, exchange: Exchange, identity: Identity, agent: bool, given: str = "") -> None:
         resolution = self._resolver.resolve(
-            headers, client.agent, identity, lambda: self._reading(exchange), exchange.session_end, exchange.started_ns
+            exchange.header_map,
+            agent,
+            identity,
+            lambda: self._reading(exchange),
+            exchange.session_end,
+            exchange.started_ns,
+            given,
         )
         exchange.user = resolution.user
         exchange.session = resolution.session
         exchange.refusal = resolution.refusal
 
+    def _on_connection(self, exchange: Exchange, connection: Connection, identity: Identity, agent: bool) -> None:
+        """Resolved once: from the handshake's headers, else with the first request; kept from then on."""
+        kept = connection.session
+        exchange.user = identity.user or connection.user
+        if not connection.joined:
+            if self._resolver.named_in_headers(exchange.header_map, agent):
+                self._resolve(exchange, identity, agent)
+                connection.reserved = True
+        elif kept is None:
+            self._resolve(exchange, identity, agent, bounded(connection.named.encode("utf-8", "replace")) or "")
+        elif connection.reserved:
+            connection.reserved = False
+            exchange.session = kept
+        else:
+            exchange.session = self._resolver.again(
+                kept, identity, exchange.user, exchange.session_end, exchange.started_ns
+            )
+        if exchange.session is not None:
+            connection.session, connection.user = exchange.session, exchange.user
+
     def on_tail(self, exchange: Exchange) -> None:
         """The body is read by now: what the headers left open is filled in."""
+        if exchange.session is None and exchange.connection is not None:
+            # A handshake that failed: nobody was asked for a session, and it has one all the same.
+            exchange.session = self._resolver.alone(self._speaker(exchange)[1], exchange.started_ns)
         reading = exchange.request
         if reading is None or exchange.session is None:
             return

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.contracts import Provider
+from gateway.contracts import Provider, Spoken
 from gateway.providers.anthropic_batches import AnthropicBatches
 from gateway.providers.anthropic_count import AnthropicCount
 from gateway.providers.anthropic_messages import AnthropicMessages
@@ -25,7 +25,10 @@ from gateway.providers.openai_completions import OpenAICompletions
 from gateway.providers.openai_embeddings import OpenAIEmbeddings
 from gateway.providers.openai_images import OpenAIImages
 from gateway.providers.openai_moderations import OpenAIModerations
+from gateway.providers.openai_realtime import OpenAIRealtime
+from gateway.providers.openai_realtime_socket import RealtimeSocket
 from gateway.providers.openai_responses import OpenAIResponses, OpenAIResponsesPoll
+from gateway.providers.openai_responses_socket import ResponsesSocket
 from gateway.providers.openai_speech import OpenAISpeech
 from gateway.providers.openai_transcriptions import OpenAITranscriptions
 from gateway.providers.vertex_predict import VertexEmbed, VertexPredict
@@ -42,6 +45,7 @@ def formats() -> Sequence[Provider]:
         OpenAISpeech(),
         OpenAITranscriptions(),
         OpenAIModerations(),
+        OpenAIRealtime(),
         AnthropicMessages(),
         BedrockConverse(),
         BedrockEmbeddings(),
@@ -65,3 +69,8 @@ def formats() -> Sequence[Provider]:
         MistralFim(),
         Generic(),
     )
+
+
+def sockets() -> Sequence[Spoken]:
+    """What is understood on a WebSocket; by name their requests and responses are read by one of the formats."""
+    return (ResponsesSocket(), RealtimeSocket())

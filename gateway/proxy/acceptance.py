@@ -5,6 +5,7 @@ import httptools
 from gateway.model.exchange import Headers, Refusal
 from gateway.proxy.handler import RequestHead
 from gateway.proxy.headers import by_name, repeats_framing, without_authority
+from gateway.proxy.upgrades import asks_websocket, half_a_handshake
 
 _LONGEST_LENGTH = 20
 """Digits of a 64-bit number."""
@@ -28,7 +29,7 @@ def received_head(
     )
 
 
-def unacceptable(head: RequestHead) -> Refusal | None:
+def unacceptable(head: RequestHead, pipelined: bool) -> Refusal | None:
     """SECURITY: a message whose end an upstream could see elsewhere must not be relayed."""
     fields = head.header_map
     if len(fields) != len(head.headers) and repeats_framing(head.headers):
@@ -43,8 +44,4 @@ def unacceptable(head: RequestHead) -> Refusal | None:
         return Refusal(400, "bad_request", "An HTTP/1.1 request needs a Host header.")
     if head.method == "CONNECT":
         return Refusal(400, "bad_request", "The gateway is no forward proxy: use it as the base URL of your client.")
-    if fields.get(b"upgrade", b"").lower() == b"websocket":
-        return Refusal(
-            426, "upgrade_unavailable", "WebSocket is not relayed by this version; use the same API over HTTP."
-        )
-    return None
+    return half_a_handshake(head, pipelined) if asks_websocket(fields) else None

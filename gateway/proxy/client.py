@@ -1,4 +1,4 @@
-"""A client's connection: HTTP/1.1 in, one exchange at a time, answers out. Refuses what is not plain HTTP."""
+"""A client's connection: HTTP/1.1 in, one exchange at a time, answers out. Refuses what is not HTTP."""
 
 import asyncio
 import time
@@ -11,21 +11,21 @@ from gateway.model.exchange import Headers, Refusal
 from gateway.proxy.acceptance import received_head, unacceptable
 from gateway.proxy.amended import AmendedRelay
 from gateway.proxy.handler import RequestHead
+from gateway.proxy.handshake import Handshake
 from gateway.proxy.headers import size_of
+from gateway.proxy.joining import Joining
 from gateway.proxy.pipelining import PENDING_LIMIT, PILE_BYTES, Pending
 from gateway.proxy.refusals import (
     bad_http,
     empty_answer,
     header_too_large,
-    refusal_answer,
-    remembered_refusal,
     too_large,
     too_slow,
     trailers_too_large,
 )
 from gateway.proxy.relay import Relay
 from gateway.proxy.signed import SignedRelay
-from gateway.proxy.upgrades import BodyOnly, framing_only
+from gateway.proxy.upgrades import asks_websocket
 
 if TYPE_CHECKING:
     from gateway.proxy.server import ProxyServer
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(Joining):
     """One client's connection."""
 
     def __init__(self, server: "ProxyServer") -> None:
@@ -54,6 +54,7 @@ class ClientConnection(asyncio.Protocol):
         self._lingering = False
         self._spoiled = False
         self._hold = False
+        self._early = None
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._trailers: Headers | None = None
@@ -81,6 +82,10 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.closing:
             return  # what a refused client still sends is read and dropped, so that it can read why
+        if self._early is not None:
+            self._early += data
+            self._steer()
+            return
         self._head_bytes += len(data)
         if self._pending:
             # Read on behind the running exchange, so that a client that leaves is noticed; but not without end.
@@ -92,8 +97,7 @@ class ClientConnection(asyncio.Protocol):
                 self._parser.feed_data(rest)
                 rest = b""
             except httptools.HttpParserUpgrade as upgrade:
-                rest = rest[upgrade.args[0] :]
-                self._upgrade_asked()
+                rest = self._upgrade_asked(self, rest[upgrade.args[0] :])
             except httptools.HttpParserError as error:
                 self._malformed(error)
                 rest = b""
@@ -202,7 +206,7 @@ class ClientConnection(asyncio.Protocol):
         later one: its bytes must neither be lost nor become this one's.
         """
         fields = head.header_map
-        refusal = unacceptable(head)
+        refusal = unacceptable(head, pending is not None)
         if refusal is not None:
             self._refuse_bare(head, refusal)
             return None
@@ -211,7 +215,9 @@ class ClientConnection(asyncio.Protocol):
             self._answer_empty(head, plan.answer, pending)
             return None
         kind: type[Relay] = Relay
-        if plan.sign is not None:  # over the body as it came: nothing amends it afterwards
+        if asks_websocket(fields):
+            kind = Handshake
+        elif plan.sign is not None:  # over the body as it came: nothing amends it afterwards
             kind = SignedRelay
         elif plan.amendment is not None:
             kind = AmendedRelay
@@ -232,19 +238,7 @@ class ClientConnection(asyncio.Protocol):
             self.write(_CONTINUE)
         return relay
 
-    def _upgrade_asked(self) -> None:
-        """An Upgrade header: not taken up; the request itself is served, by a parser that goes on with its body."""
-        if self.closing:
-            return
-        receiving = self._receiving
-        self._parser = httptools.HttpRequestParser(BodyOnly(self))
-        self._parser.feed_data(framing_only(receiving.head if receiving is not None else None))
-
     # Answers; the relay's `Client`
-
-    def write(self, data: bytes) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(data)
 
     def hold(self, held: bool) -> None:
         if held == self._hold:
@@ -253,6 +247,8 @@ class ClientConnection(asyncio.Protocol):
         self._steer()
 
     def finished(self, keep_alive: bool) -> None:
+        if self._early is not None:
+            self._not_joined(self)
         relay, self._relay = self._relay, None
         if relay is not None:
             self._server.relays.discard(relay)
@@ -301,6 +297,7 @@ class ClientConnection(asyncio.Protocol):
         if self._transport.is_closing() or self.closing:
             return
         full = self._piled > PILE_BYTES or len(self._pending) > PENDING_LIMIT
+        full = full or (self._early is not None and len(self._early) > PILE_BYTES)
         if self._hold or self.blocked or self._spoiled or full:
             self._transport.pause_reading()
         else:
@@ -350,35 +347,7 @@ class ClientConnection(asyncio.Protocol):
         relay.last_on_connection()
         self._steer()
 
-    def _refuse_bare(self, head: RequestHead | None, refusal: Refusal) -> None:
-        """Refuse what must not become a relayed exchange."""
-        self.write(remembered_refusal(self._handler, head, refusal))
-        self._close_gently(request_read=False)
-
-    def _answer_bare(self, refusal: Refusal) -> None:
-        self.write(refusal_answer(self._handler, None, refusal, False, False))
-        self._close_gently(request_read=False)
-
-    def _close_gently(self, request_read: bool) -> None:
-        """Close behind what was written. Where the client is still sending, first read and drop for a while:
-        closing at once would reset the connection and take the answer away with it (RFC 9112, 9.6)."""
-        self.closing = True
-        self._pending.clear()
-        if self._transport.is_closing():
-            return
-        if request_read:
-            self._transport.close()
-            return
-        self._lingering = True
-        if self._transport.can_write_eof():  # TLS cannot; there the answer's length has to do
-            self._transport.write_eof()
-        self._transport.resume_reading()
-        self._expect("linger", self._limits.linger_s)
-
     # Time
-
-    def _expect(self, name: str, within_s: float) -> None:
-        self.deadline = self._server.pool.now + within_s
 
     def sweep(self, now: float) -> None:
         """Called now and then: whoever keeps us waiting too long is let go."""

@@ -5,7 +5,7 @@ import time
 from typing import Protocol
 
 from gateway.model.exchange import End, Exchange, Refusal
-from gateway.proxy.handler import Handler, RequestHead
+from gateway.proxy.handler import Handler, RequestHead, Talk
 from gateway.proxy.refusals import refusal_answer, unavailable
 from gateway.proxy.upstream import UpstreamConnection
 
@@ -27,6 +27,10 @@ class Client(Protocol):
 
     def cut(self) -> None:
         """The answer broke off: close so that the client can tell."""
+
+    def join(self, upstream: asyncio.Transport, talk: Talk, extensions: bytes, rest: bytes) -> None:
+        """The answer was 101: the connection becomes one end of a tunnel, `upstream` the other, whose first bytes are
+        `rest`; `extensions` are those of the WebSocket."""
 
 
 class Ending:

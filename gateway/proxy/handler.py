@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from gateway.model.exchange import Exchange, Headers, Refusal
+from gateway.model.exchange import End, Exchange, Headers, Refusal
 
 
 @dataclass(slots=True, frozen=True)
@@ -126,3 +126,36 @@ class Handler(Protocol):
 
     def end(self, exchange: Exchange) -> None:
         """It is over; called exactly once for each exchange, never raises."""
+
+    def joined(self, exchange: Exchange) -> "Talk":
+        """Client and upstream speak WebSocket from here on. The handshake's exchange is the talk's: it ends it, or
+        forgets it because what is said makes exchanges of its own."""
+
+
+class Talk(Protocol):
+    """What is said on one WebSocket. Called on the event loop, with the messages of a copy; never raises."""
+
+    held: bool
+    """Whether a client's message waits until it was asked about; no extension was offered upstream then."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether an exchange has begun and is not over."""
+
+    def client_said(self, message: bytes, whole: bool) -> Exchange | None:
+        """A message of the client's. An exchange that it begins: whoever calls asks `Handler.ready` about it next."""
+
+    def sent(self, exchange: Exchange) -> None:
+        """The message that began it is on its way upstream."""
+
+    def refused(self, exchange: Exchange) -> bytes:
+        """The message that began it is not: ends the exchange; returns what to tell the client, as a text message."""
+
+    def upstream_said(self, message: bytes, whole: bool) -> Exchange | None:
+        """A message of the upstream's; as above, where the upstream begins an exchange by itself."""
+
+    def not_understood(self, size: int) -> None:
+        """So many bytes went by of which nothing is known."""
+
+    def ended(self, end: End, error_type: str) -> None:
+        """The connection is over, and with it whatever has not ended."""

@@ -26,6 +26,8 @@ class Limits:
     first_byte_s: float = 600.0
     idle_s: float = 300.0
     """Between two pieces of a response."""
+    websocket_idle_s: float = 3600.0
+    """A WebSocket on which nothing passes, either way."""
     upstream_keep_alive_s: float = 55.0
     linger_s: float = 2.0
     """How long the rest of a refused request is read and dropped, so that the client can read why."""

@@ -321,6 +321,9 @@ class Relay(Ending):
             self._end("finished", None)
         self._client.finished(self._keep_alive)
 
+    def on_switched(self, response: ResponseHead, rest: bytes) -> bool:
+        return False  # nobody asked for it
+
     def on_lost(self, error_type: str) -> None:
         upstream, self._upstream = self._upstream, None
         exchange = self.exchange

@@ -10,6 +10,7 @@ from gateway.proxy.handler import Handler
 from gateway.proxy.limits import Limits
 from gateway.proxy.relay import Relay
 from gateway.proxy.upstream import Pool
+from gateway.proxy.websocket import Tunnel
 
 
 class ProxyServer:
@@ -20,8 +21,11 @@ class ProxyServer:
         self.limits = limits
         self.loop = asyncio.get_running_loop()
         self.pool = Pool(limits)
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[ClientConnection | Tunnel] = set()
         self.relays: set[Relay] = set()
+        self.tunnels: set[Tunnel] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Of messages that are being asked about."""
         self.draining = False
         self.malformed = 0
         self.overloaded = 0
@@ -57,11 +61,14 @@ class ProxyServer:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(deadline_s):
                     await self._idle.wait()
-        cut = len(self.relays)
+        cut = len(self.relays) + sum(tunnel.busy for tunnel in self.tunnels)
         for connection in list(self.connections):
             connection.abort()
         if self._sweep_handle is not None:
             self._sweep_handle.cancel()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
         self.pool.close()
         return cut
 

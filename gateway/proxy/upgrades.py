@@ -1,8 +1,31 @@
-"""Requests with an Upgrade header that is not taken up: they are served as what they are besides (RFC 9110, 7.8)."""
+"""Requests with an Upgrade header: a WebSocket's handshake, and others, which are served as what they are besides
+(RFC 9110, 7.8)."""
 
 from typing import Protocol
 
+from gateway.model.exchange import Refusal
 from gateway.proxy.handler import RequestHead
+
+
+def asks_websocket(fields: dict[bytes, bytes]) -> bool:
+    return b"upgrade" in fields and fields[b"upgrade"].strip().lower() == b"websocket"
+
+
+def half_a_handshake(head: RequestHead, pipelined: bool) -> Refusal | None:
+    """SECURITY: only where everybody on the way agrees that this is a handshake (RFC 6455, 4.1) may its connection
+    become a tunnel; a body, an older version or requests around it are where they do not."""
+    fields = head.header_map
+    options = [option.strip().lower() for option in fields.get(b"connection", b"").split(b",")]
+    wanted = (
+        ("the method GET", head.method == "GET"),
+        ("HTTP/1.1", head.http_minor == 1),
+        ("Connection: Upgrade", b"upgrade" in options),
+        ("a Sec-WebSocket-Key", bool(fields.get(b"sec-websocket-key"))),
+        ("no body", not (head.chunked or head.content_length)),
+        ("to wait for the answers before it", not pipelined),
+    )
+    missing = next((what for what, there in wanted if not there), None)
+    return Refusal(400, "bad_request", f"A WebSocket's handshake needs {missing}.") if missing else None
 
 
 class RequestEvents(Protocol):

@@ -35,6 +35,9 @@ class ResponseListener(Protocol):
 
     def on_response_end(self) -> None: ...
 
+    def on_switched(self, response: "ResponseHead", rest: bytes) -> bool:
+        """101: whether whoever listens takes the connection over, with the bytes that came behind the head."""
+
     def on_lost(self, error_type: str) -> None:
         """The connection broke, or sent what is not HTTP, before the response was complete."""
 
@@ -71,6 +74,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_pool",
         "_released",
         "_surplus",
+        "_switch",
         "_until_close",
         "idle_since",
         "origin",
@@ -97,6 +101,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._feeding = False
         self._released = False
         self._surplus = False
+        self._switch: ResponseHead | None = None
+        """A 101 that came, until it is known what becomes of it."""
 
     @property
     def usable(self) -> bool:
@@ -165,7 +171,10 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             _log.error("relaying an answer failed", error=type(error.__context__ or error).__name__)
             self._broken("internal_error")
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._switched(listener, data[upgrade.args[0] :]):
+                return
+        except httptools.HttpParserError:
             self._surplus = True
             self._broken("bad_upstream_response")
         finally:
@@ -259,8 +268,26 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _interim(self, head: ResponseHead) -> None:
         self._head = ResponseHead()
-        if self._listener is not None and head.status != 101:
+        if head.status == 101:
+            self._switch = head
+        elif self._listener is not None:
             self._listener.on_interim(head.status, head.reason, head.headers)
+
+    def _switched(self, listener: ResponseListener, rest: bytes) -> bool:
+        """Whether this connection is no longer ours: nobody but an exchange that asked for it takes it over."""
+        self._surplus = True
+        head = self._switch
+        if head is None or self._listener is not listener:
+            self._broken("bad_upstream_response")
+            return False
+        head.header_map = by_name(head.headers)
+        self._listener = None
+        if listener.on_switched(head, rest):
+            self._closed = True
+            return True
+        self._listener = listener
+        self._broken("bad_upstream_response")
+        return False
 
     def _finish(self) -> None:
         listener, trailers = self._listener, self._head.trailers

@@ -10,13 +10,14 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from gateway.contracts import Provider
-from gateway.model.exchange import Captured, Exchange, Headers, Refusal
+from gateway.contracts import Provider, Spoken
+from gateway.model.exchange import Captured, Connection, Exchange, Headers, Refusal
 from gateway.model.randomness import random_bytes
 from gateway.pipeline import Pipeline
-from gateway.proxy.handler import Origin, Plan, RequestHead
+from gateway.proxy.handler import Origin, Plan, RequestHead, Talk
 from gateway.proxy.headers import NOT_FORWARDED, lower_names, named_in_connection
 from gateway.proxy.routes import GOOGLES, Routes
+from gateway.proxy.upgrades import asks_websocket
 from gateway.receivers.aws import (
     AwsSigner,
     nothing_to_sign_with,
@@ -30,6 +31,8 @@ from gateway.receivers.families import FAMILIES
 from gateway.receivers.forward_proxy import chosen_proxy
 from gateway.receivers.llm_config import LlmConfig, ProviderConfig
 from gateway.receivers.llm_usage import USAGE_API, UsageInjection
+from gateway.receivers.websocket import OpaqueTalk, UnderstoodTalk
+from gateway.receivers.websocket_plan import NOT_UNDERSTOOD, handshake_headers
 
 _OURS = frozenset(
     {
@@ -103,12 +106,15 @@ class LlmReceiver:
         pipeline: Pipeline,
         providers: Sequence[Provider],
         environ: Mapping[str, str] = _NO_ENVIRONMENT,
+        sockets: Sequence[Spoken] = (),
     ) -> None:
         """`providers`: wire formats, the most specific first; the last one matches everything.
 
-        `environ` may name forward proxies. Raises ValueError where it does so badly.
+        `environ` may name forward proxies. Raises ValueError where it does so badly. `sockets`: the APIs that are
+        understood on a WebSocket.
         """
         self._pipeline = pipeline
+        self._sockets = sockets
         self._providers = {provider.name: provider for provider in providers}
         self._formats = list(providers)
         self._generic = self._formats[-1]
@@ -140,7 +146,34 @@ class LlmReceiver:
         forward = self._forward(head, upstream, exchange)
         amendment = self._usage if upstream.include_usage and provider.name == USAGE_API else None
         plan = Plan(exchange, upstream.origin, sent, forward=forward, withheld=self._withheld, amendment=amendment)
-        return _with_signature(plan, upstream) if upstream.aws else plan
+        if upstream.aws:
+            plan = _with_signature(plan, upstream)
+        if asks_websocket(head.header_map):
+            self._plan_websocket(plan, exchange, upstream)
+        return plan
+
+    def _plan_websocket(self, plan: Plan, exchange: Exchange, upstream: _Upstream) -> None:
+        inline = self._pipeline.reads_inline
+        spoken = self._spoken(exchange)
+        if spoken is not None:
+            provider = self._providers.get(spoken.name, self._generic)
+            exchange.api = provider.name
+            exchange.operation = provider.operation
+            exchange.connection = Connection()
+        elif inline:
+            plan.refusal = NOT_UNDERSTOOD
+        plan.forward = handshake_headers(plan.forward, inline, upstream.credential is not None)
+
+    def _spoken(self, exchange: Exchange) -> Spoken | None:
+        path = exchange.target.partition("?")[0]
+        return next((each for each in self._sockets if each.spoken_at(path)), None)
+
+    def joined(self, exchange: Exchange) -> Talk:
+        spoken = self._spoken(exchange)
+        if spoken is None:
+            return OpaqueTalk(exchange, self.end)
+        held = self._pipeline.reads_inline
+        return UnderstoodTalk(exchange, spoken.dialogue(held), held, self.end, self._pipeline.counted)
 
     def _call(self, head: RequestHead) -> _Call | Plan:
         """Where the request goes, or the plan to answer it here."""

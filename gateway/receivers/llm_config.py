@@ -113,6 +113,8 @@ class TimeoutsConfig(ConfigModel):
     """Between two requests of a client."""
     write: PositiveDuration = 60.0
     """How long a client may take nothing while there is something for it."""
+    websocket: PositiveDuration = 3600.0
+    """A WebSocket on which nothing passes, either way."""
 
 
 def _built_in() -> dict[str, ProviderConfig]:

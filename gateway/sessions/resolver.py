@@ -60,9 +60,10 @@ class Resolver:
         reading: Callable[[], RequestReading | None],
         ends: bool,
         now_ns: int,
+        given: str = "",
     ) -> Resolution:
         """`agent`: the client names its own sessions; `reading` is called only if the headers do not decide;
-        `ends`: this is the session's last input.
+        `ends`: this is the session's last input; `given`: the id that the upstream gave, which yields to the headers.
         """
         try:
             named = self._sources.in_headers(headers, agent)
@@ -70,6 +71,10 @@ class Resolver:
             return Resolution(_alone(identity, now_ns), identity.user, INVALID_SESSION_ID)
         source: SessionSource = "client"
         user = identity.user
+        if named is None and given:
+            resolution = self._by_id(Named(given, False), "response_chain", identity, user, ends, now_ns)
+            resolution.session.client_supplied = False
+            return resolution
         if named is None:
             body = reading()
             if body is not None:
@@ -79,6 +84,42 @@ class Resolver:
         if named is None:
             return Resolution(self._by_timing(identity, user, ends, now_ns), user)
         return self._by_id(named, "explicit" if named.explicit else source, identity, user, ends, now_ns)
+
+    def named_in_headers(self, headers: HeaderMap, agent: bool) -> bool:
+        """Whether they alone decide, if only to refuse."""
+        try:
+            return self._sources.in_headers(headers, agent) is not None
+        except BadExplicitIdError:
+            return True
+
+    def again(self, kept: SessionRef, identity: Identity, user: str | None, ends: bool, now_ns: int) -> SessionRef:
+        """The next place in a session that is settled: of a connection, whatever else has become of the session."""
+        claim = Claim(
+            identity.workspace,
+            identity.principal,
+            kept.id,
+            "explicit" if kept.source == "explicit" else "client",
+            kept.source == "explicit",
+            self._window_key(identity, user),
+            False,
+            ends,
+            False,
+            True,
+        )
+        joined = self._state.join(claim, now_ns)
+        same = joined is not None and joined.id == kept.id
+        return SessionRef(
+            kept.id,
+            kept.source,
+            kept.confidence,
+            joined.sequence if joined is not None and same else kept.sequence + 1,
+            client_supplied=kept.client_supplied,
+            previous_id=kept.previous_id,
+        )
+
+    def alone(self, identity: Identity, now_ns: int) -> SessionRef:
+        """A session of one, for what was over before it could be in another."""
+        return _alone(identity, now_ns)
 
     def _by_id(
         self, named: Named, source: SessionSource, identity: Identity, user: str | None, ends: bool, now_ns: int

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from gateway.model.exchange import Captured, Exchange, Refusal
+from gateway.model.exchange import Captured, End, Exchange, Refusal
 from gateway.proxy.handler import Amendment, Origin, Plan, RequestHead, Sign
 from gateway.proxy.headers import NOT_FORWARDED, forwardable
 from gateway.proxy.limits import Limits
 from gateway.proxy.server import ProxyServer
+from gateway.proxy.upgrades import asks_websocket
 from tests.certificates import self_signed
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -91,6 +92,52 @@ async def read_chunks(reader: asyncio.StreamReader) -> bytes:
     return read
 
 
+class RecordingTalk:
+    """Remembers what was said; each message of a client's that begins with `ask` is an exchange."""
+
+    def __init__(self, handler: "RecordingHandler") -> None:
+        self._handler = handler
+        self.held = handler.holding
+        self.client: list[tuple[bytes, bool]] = []
+        self.upstream: list[tuple[bytes, bool]] = []
+        self.lost = 0
+        self.open: list[Exchange] = []
+        self.end: tuple[str, str] | None = None
+        self.over = asyncio.Event()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.open)
+
+    def client_said(self, message: bytes, whole: bool) -> Exchange | None:
+        self.client.append((message, whole))
+        if not message.startswith(b"ask"):
+            return None
+        self.open.append(self._handler.plain(message))
+        return self.open[-1]
+
+    def sent(self, exchange: Exchange) -> None: ...
+
+    def refused(self, exchange: Exchange) -> bytes:
+        self.open.remove(exchange)
+        return b"refused"
+
+    def upstream_said(self, message: bytes, whole: bool) -> Exchange | None:
+        self.upstream.append((message, whole))
+        if message == b"done":
+            self.open.pop()
+        return None
+
+    def not_understood(self, size: int) -> None:
+        self.lost += size
+
+    def ended(self, end: End, error_type: str) -> None:
+        assert self.end is None, "ended twice"
+        self.end = (end, error_type)
+        self.open.clear()
+        self.over.set()
+
+
 class RecordingHandler:
     """The least a handler can be: everything goes to one origin, everything that ended is remembered."""
 
@@ -102,6 +149,8 @@ class RecordingHandler:
         self.capture = 1 << 20
         self.amendment: Amendment | None = None
         self.sign: Sign | None = None
+        self.holding = False
+        self.talks: list[RecordingTalk] = []
 
     def open(self, head: RequestHead) -> Plan:
         if head.target == b"/":
@@ -113,6 +162,8 @@ class RecordingHandler:
             (name, self.origin.authority) if name.lower() == b"host" else (name, value)
             for name, value in forwardable(head.headers, head.header_map, NOT_FORWARDED)
         ]
+        if asks_websocket(head.header_map):
+            forward += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
         return Plan(exchange, self.origin, head.target, forward=forward, amendment=self.amendment, sign=self.sign)
 
     def _exchange(self, head: RequestHead) -> Exchange:
@@ -141,6 +192,13 @@ class RecordingHandler:
 
     def malformed(self, head: RequestHead | None, refusal: Refusal) -> Exchange | None:
         return self._exchange(head or RequestHead("_OTHER", b"/", [], {}, 1, ""))
+
+    def plain(self, message: bytes) -> Exchange:
+        return Exchange("x2", 0, "GET", message.decode(), [], Captured(self.capture), bytes(16), bytes(8))
+
+    def joined(self, exchange: Exchange) -> RecordingTalk:
+        self.talks.append(RecordingTalk(self))
+        return self.talks[-1]
 
     def end(self, exchange: Exchange) -> None:
         self.all.append(exchange)

@@ -38,7 +38,11 @@ from tests.proxy.test_relay import GET, post
         ("two hosts", b"GET /v1/x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
         ("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
         ("connect", b"CONNECT api.openai.com:443 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        ("websocket", b"GET /v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 426),
+        ("handshake without a key", b"GET /v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 400),
+        ("handshake without the connection", b"GET /v1/realtime HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\n\r\n", 400),
+        ("handshake by POST", b"POST /v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\n\r\n", 400),
+        ("handshake with a body", b"GET /v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\nContent-Length: 1\r\n\r\nx", 400),
+        ("handshake of HTTP/1.0", b"GET /v1/realtime HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\n\r\n", 400),
         ("unknown method", b"BREW /v1/x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ],
 )  # fmt: skip

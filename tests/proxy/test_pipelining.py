@@ -40,6 +40,7 @@ class Gates:
 
 def connection_of(bench: Bench) -> ClientConnection:
     [connection] = bench.server.connections
+    assert isinstance(connection, ClientConnection)
     return connection
 
 

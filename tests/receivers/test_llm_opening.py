@@ -165,9 +165,9 @@ def test_the_exchange_says_where_it_goes_and_what_it_speaks(receiver: LlmReceive
 )
 def test_the_convention_has_a_word_for_azure(make_receiver: MakeReceiver, more: dict[str, str], name: str) -> None:
     azure = {"api": "azure", "base_url": "https://east.openai.azure.com"} | more
-    receiver = make_receiver(providers={"openai": {}, "east": azure})
-    exchange = opened(receiver, "/east/openai/deployments/gpt/chat/completions")
-    assert (exchange.provider, exchange.provider_name) == ("east", name)
+    receiver = make_receiver(providers={"openai": {}, "azure": azure})
+    exchange = opened(receiver, "/azure/openai/deployments/gpt/chat/completions")
+    assert (exchange.provider, exchange.provider_name) == ("azure", name)
 
 
 def test_the_held_key_stands_nowhere_in_the_exchange(receiver: LlmReceiver) -> None:

@@ -1,0 +1,98 @@
+"""What one direction of a WebSocket says: whole messages out of a copy of its frames, inflated, bounded. No I/O.
+
+wsproto decodes the data frames. Control frames are kept from it: its permessage-deflate (1.3.2) forgets that a message
+in fragments is compressed when a ping comes between two of them.
+"""
+
+from typing import NamedTuple
+
+from wsproto.connection import CLIENT, SERVER, Connection
+from wsproto.events import BytesMessage, TextMessage
+from wsproto.extensions import Extension, PerMessageDeflate
+
+from gateway.proxy.websocket_frames import CLOSE, PING, PONG, Piece, close_code
+
+_STEP = 4096
+"""Bytes fed at a time: deflated, they can become a thousand times as many, and wsproto inflates without a limit."""
+
+
+class Message(NamedTuple):
+    data: bytes
+    """Of a text message its UTF-8."""
+    whole: bool
+    """False: longer than may be kept; this is its beginning."""
+
+
+class Copy:
+    """Never raises: what it cannot understand sets `lost`, and it understands nothing from there on."""
+
+    def __init__(self, from_client: bool, extensions: bytes, keep: int, limit: int) -> None:
+        """`extensions`: what was negotiated; `keep`: bytes of a message at most; one beyond `limit` loses the copy."""
+        self.lost = ""
+        """Why it stopped; "" while it understands."""
+        self.code: int | None = None
+        """Of the close frame, once it came."""
+        self._keep = keep
+        self._limit = limit
+        self._size = 0
+        self._kept: list[bytes] = []
+        self._kept_size = 0
+        try:
+            agreed = _agreed(extensions)
+        except ValueError:
+            agreed, self.lost = [], "unknown_extension"
+        self._connection = Connection(SERVER if from_client else CLIENT, agreed)
+
+    def feed(self, piece: Piece) -> Message | None:
+        """The message that ends with this piece."""
+        if self.lost or self.code is not None:
+            return None
+        if piece.opcode == CLOSE:
+            self.code = close_code(piece.raw)
+        if piece.control:
+            if piece.opcode not in (CLOSE, PING, PONG):
+                self.lost = "broken_frame"
+            return None
+        try:
+            for start in range(0, len(piece.raw), _STEP):
+                self._connection.receive_data(piece.raw[start : start + _STEP])
+                self._take()
+        except Exception:  # whatever a peer's bytes can bring about in a library: the relay goes on
+            self.lost = "broken_frame"
+        if self._size > self._limit:
+            self.lost = self.lost or "oversized_message"
+        if self.lost:
+            return None
+        return self.so_far(piece.ends_message) if piece.ends_message else None
+
+    def so_far(self, ended: bool = False) -> Message:
+        """What has come of the current message."""
+        whole = ended and self._size <= self._keep
+        message = Message(b"".join(self._kept)[: self._keep], whole)
+        if ended:
+            self._kept, self._size, self._kept_size = [], 0, 0
+        return message
+
+    def _take(self) -> None:
+        for event in self._connection.events():
+            if not isinstance(event, TextMessage | BytesMessage):
+                raise ValueError("wsproto gave up")  # it says so by a close that nobody sent
+            data = event.data.encode() if isinstance(event, TextMessage) else bytes(event.data)
+            self._size += len(data)
+            if self._kept_size < self._keep:
+                self._kept.append(data)
+                self._kept_size += len(data)
+
+
+def _agreed(extensions: bytes) -> list[Extension]:
+    """Raises ValueError for what is not permessage-deflate as RFC 7692 has it."""
+    text = extensions.decode("latin-1").strip()
+    if not text:
+        return []
+    name = text.partition(";")[0].strip().lower()
+    if name != PerMessageDeflate.name or "," in text:
+        raise ValueError(text)
+    deflate = PerMessageDeflate()
+    # A window of 256 bytes, which zlib cannot have, is read as well with one of 512.
+    deflate.finalize(text.replace('"', "").replace("window_bits=8", "window_bits=9"))
+    return [deflate]

@@ -1,0 +1,106 @@
+"""Keeps a client's message back until somebody said that it may go on. Its frames then leave as they came."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from gateway.model.exchange import Exchange
+from gateway.proxy.handler import Talk
+from gateway.proxy.limits import Limits
+from gateway.proxy.websocket_copy import Message
+from gateway.proxy.websocket_frames import Piece
+from gateway.proxy.websocket_way import Way
+
+Then = Callable[[Exchange], None]
+
+
+class Asking(Protocol):
+    """The tunnel, as far as holding needs it."""
+
+    limits: Limits
+    talk: Talk
+
+    def ask(self, exchange: Exchange, then: Then) -> None: ...
+
+    def say(self, text: bytes) -> None: ...
+
+    def protocol_error(self, error_type: str) -> None: ...
+
+
+class Holding:
+    """One message at a time; what comes behind it waits, and the tunnel reads no further while it does."""
+
+    def __init__(self, tunnel: Asking, way: Way) -> None:
+        self._tunnel = tunnel
+        self._way = way
+        self._pieces: deque[Piece] = deque()
+        self._held: list[bytes] = []
+        self._size = 0
+        self._asking = False
+        self._working = False
+        self._rest: Literal["hold", "pass", "drop"] = "hold"
+        """What becomes of the message's next pieces: one too long to be held was decided upon at its beginning."""
+
+    def take(self, data: bytes) -> None:
+        self._pieces.extend(self._way.pieces(data))
+        self._work()
+
+    def _work(self) -> None:
+        if self._working:
+            return  # whoever is at it goes on with what there is
+        self._working = True
+        while self._pieces and not self._asking:
+            self._next(self._pieces.popleft())
+        self._working = False
+        if not self._pieces and not self._asking:
+            self._way.settled()
+            if self._way.copy.lost:
+                self._tunnel.protocol_error(self._way.copy.lost)
+
+    def _next(self, piece: Piece) -> None:
+        message = self._way.feed(piece)
+        if self._way.copy.lost:
+            self._pieces.clear()
+        elif piece.control:
+            self._way.sink.write(piece.raw)  # a ping may stand between the frames of a message, and is none
+        elif self._rest != "hold":
+            self._go_by(piece)
+        else:
+            self._held.append(piece.raw)
+            self._size += len(piece.raw)
+            if message is not None:
+                self._decide(message)
+            elif self._size > self._tunnel.limits.capture:
+                self._rest = "pass"
+                self._decide(self._way.copy.so_far())
+
+    def _go_by(self, piece: Piece) -> None:
+        if self._rest == "pass":
+            self._way.sink.write(piece.raw)
+        if piece.ends_message:
+            self._rest = "hold"
+
+    def _decide(self, message: Message) -> None:
+        exchange = self._tunnel.talk.client_said(message.data, message.whole)
+        if exchange is None:
+            self._let_go()
+        else:
+            self._asking = True
+            self._tunnel.ask(exchange, self._decided)
+
+    def _decided(self, exchange: Exchange) -> None:
+        self._asking = False
+        if exchange.refusal is None:
+            self._tunnel.talk.sent(exchange)
+            self._let_go()
+        else:
+            self._held.clear()
+            self._size = 0
+            self._rest = "drop" if self._rest == "pass" else "hold"
+            self._tunnel.say(self._tunnel.talk.refused(exchange))
+        self._work()
+
+    def _let_go(self) -> None:
+        self._way.sink.write(b"".join(self._held))
+        self._held.clear()
+        self._size = 0

@@ -1,0 +1,131 @@
+"""One direction of a joined WebSocket: what one peer sends, on its way to the other, and what the copy says of it."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from gateway.proxy.limits import Limits
+from gateway.proxy.websocket_copy import Copy, Message
+from gateway.proxy.websocket_frames import FrameCutter, Piece
+
+
+class Talker(Protocol):
+    """What understands the copy, as far as a way needs it."""
+
+    def not_understood(self, size: int) -> None: ...
+
+
+class Between(Protocol):
+    """The tunnel, as its ways see it."""
+
+    limits: Limits
+
+    @property
+    def talk(self) -> Talker: ...
+
+    def from_client(self, data: bytes) -> None: ...
+
+    def from_upstream(self, data: bytes) -> None: ...
+
+    def lost(self, way: "Way") -> None: ...
+
+
+class Way(asyncio.Protocol):
+    """The protocol of its source's transport, so that back-pressure of that transport is the other way's."""
+
+    def __init__(
+        self,
+        tunnel: Between,
+        source: asyncio.Transport,
+        sink: asyncio.Transport,
+        extensions: bytes,
+        *,
+        from_client: bool,
+    ) -> None:
+        self.source = source
+        self.sink = sink
+        self.copy = Copy(from_client, extensions, tunnel.limits.capture, tunnel.limits.body)
+        self.closed_at = 0
+        """When a close frame passed."""
+        self.blocked_since = 0.0
+        """Since when the source takes nothing of what the other sends."""
+        self._tunnel = tunnel
+        self._cutter = FrameCutter()
+        self._held: set[str] = set()
+        self.opposite = self
+        """The way back; the tunnel sets it."""
+        self._take = tunnel.from_client if from_client else tunnel.from_upstream
+
+    @property
+    def between_frames(self) -> bool:
+        return self._cutter.between_frames
+
+    @property
+    def between_messages(self) -> bool:
+        return self._cutter.between_frames and not self._cutter.in_message
+
+    @property
+    def unfinished(self) -> int:
+        return self._cutter.unfinished
+
+    def pieces(self, data: bytes) -> list[Piece]:
+        """What these bytes are, as far as it is understood; `settled` is to be called once they were fed."""
+        if self.copy.lost:
+            self._tunnel.talk.not_understood(len(data))
+            return []
+        return self._cutter.feed(data)
+
+    def settled(self) -> None:
+        """No frame begins like what is left: the copy is lost behind what was fed."""
+        if self._cutter.broken and not self.copy.lost:
+            self.copy.lost = "broken_frame"
+            self._tunnel.talk.not_understood(1)
+
+    def feed(self, piece: Piece) -> Message | None:
+        """The message that ends with this piece."""
+        copy = self.copy
+        message = copy.feed(piece)
+        if copy.lost:
+            self._tunnel.talk.not_understood(len(piece.raw))
+        elif copy.code is not None and not self.closed_at:
+            self.closed_at = time.perf_counter_ns()
+        return message
+
+    def read(self, data: bytes) -> Iterator[Message]:
+        """The messages that end in these bytes."""
+        for piece in self.pieces(data):
+            message = self.feed(piece)
+            if message is not None:
+                yield message
+        self.settled()
+
+    def hold(self, why: str) -> None:
+        """Read no further, until each reason is gone."""
+        self._held.add(why)
+        if not self.source.is_closing():
+            self.source.pause_reading()
+
+    def go_on(self, why: str) -> None:
+        self._held.discard(why)
+        if not self._held and not self.source.is_closing():
+            self.source.resume_reading()
+
+    # asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        self._take(data)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._tunnel.lost(self)
+
+    def pause_writing(self) -> None:
+        self.blocked_since = asyncio.get_running_loop().time()
+        self.opposite.hold("slow")
+
+    def resume_writing(self) -> None:
+        self.blocked_since = 0.0
+        self.opposite.go_on("slow")

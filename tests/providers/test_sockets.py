@@ -1,0 +1,284 @@
+"""Which events of a WebSocket begin, belong to and end a response; and that no event, however odd, is too much."""
+
+import json
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.contracts import Dialogue, Step
+from gateway.model.exchange import Refusal
+from gateway.providers import openai_realtime_memory
+from gateway.providers.built_in import sockets
+from gateway.providers.known import KnownMessageCache
+from gateway.providers.openai_realtime import OpenAIRealtime
+from gateway.providers.openai_realtime_socket import RealtimeSocket
+from gateway.providers.openai_responses_socket import ResponsesSocket
+
+REFUSAL = Refusal(403, "blocked_by_policy", "not here")
+
+
+def client(dialogue: Dialogue, kind: str, **fields: Any) -> Step | None:
+    return dialogue.client_event(json.dumps({"type": kind} | fields).encode(), True)
+
+
+def server(dialogue: Dialogue, kind: str, **fields: Any) -> Step | None:
+    return dialogue.server_event(json.dumps({"type": kind} | fields).encode(), True)
+
+
+def ended(step: Step | None) -> tuple[int, bool, bool]:
+    assert step is not None
+    return step.number, step.ends, step.failed
+
+
+class TestResponses:
+    def test_a_response_ends_with_its_terminal_event(self) -> None:
+        dialogue = ResponsesSocket().dialogue(strict=False)
+        step = client(dialogue, "response.create", model="m")
+        assert step is not None
+        assert (step.number, json.loads(step.request or b"")["model"]) == (1, "m")
+        assert ended(server(dialogue, "response.created")) == (1, False, False)
+        assert server(dialogue, "codex.rate_limits") is None
+        assert ended(server(dialogue, "response.incomplete")) == (1, True, False)
+        assert server(dialogue, "response.output_text.delta") is None
+
+    def test_lanes_run_beside_each_other(self) -> None:
+        dialogue = ResponsesSocket().dialogue(strict=False)
+        client(dialogue, "response.create", stream_id="a")
+        client(dialogue, "response.create", stream_id="b")
+        client(dialogue, "response.create", stream_id="a")
+        assert ended(server(dialogue, "response.created", stream_id="b")) == (2, False, False)
+        assert ended(server(dialogue, "response.completed", stream_id="a")) == (1, True, False)
+        assert ended(server(dialogue, "response.created", stream_id="a")) == (3, False, False)
+
+    def test_an_error_is_whose_lane_it_names_else_whoever_waits_longest(self) -> None:
+        dialogue = ResponsesSocket().dialogue(strict=False)
+        client(dialogue, "response.create", stream_id="a")
+        client(dialogue, "response.create", stream_id="b")
+        assert ended(server(dialogue, "error", stream_id="b")) == (2, True, True)
+        assert ended(server(dialogue, "error")) == (1, True, True)
+        assert server(dialogue, "error") is None
+
+    def test_a_steer_is_an_exchange_and_so_is_what_it_brings_about(self) -> None:
+        dialogue = ResponsesSocket().dialogue(strict=False)
+        client(dialogue, "response.create")
+        steer = client(dialogue, "response.steer", input="Shorter.", previous_response_id="r")
+        assert steer is not None
+        assert steer.request is not None
+        assert ended(server(dialogue, "response.steer.accepted")) == (2, True, False)
+        assert ended(server(dialogue, "response.incomplete")) == (1, True, False)
+        successor = server(dialogue, "response.created")
+        assert successor is not None
+        assert json.loads(successor.request or b"")["input"] == "Shorter."
+        assert ended(server(dialogue, "response.completed")) == (3, True, False)
+
+    @pytest.mark.parametrize(
+        "event", [b'{"type":"response.create","model":"m","input":"aaaa', b"not JSON", b"", b"\xff\xfe{"]
+    )
+    def test_who_cannot_be_read_may_ask_all_the_same(self, event: bytes) -> None:
+        step = ResponsesSocket().dialogue(strict=False).client_event(event, event[:1] != b"{")
+        assert step is not None
+        assert step.request == event
+
+    def test_what_is_cut_off_is_known_by_its_beginning(self) -> None:
+        dialogue = ResponsesSocket().dialogue(strict=False)
+        assert dialogue.client_event(b'{"type":"something.else","input":"aaaa', False) is None
+        client(dialogue, "response.create")
+        step = dialogue.server_event(b'{"type":"response.completed","response":{"output":[{"te', False)
+        assert ended(step) == (1, True, False)
+
+    def test_where_somebody_must_read_first_a_type_that_may_be_a_decoy_is_none(self) -> None:
+        decoy = b'{"input":[{"type":"response.steer"}],"much":"aaaa'
+        for spoken in sockets():
+            step = spoken.dialogue(strict=True).client_event(decoy, False)
+            assert step is not None
+            assert step.request == decoy
+
+    def test_a_refusal_has_both_forms_of_the_error(self) -> None:
+        event = json.loads(ResponsesSocket().dialogue(strict=False).refusal(1, REFUSAL))
+        assert (event["type"], event["code"], event["error"]["code"]) == ("error", REFUSAL.code, REFUSAL.code)
+        assert (event["status"], event["error"]["type"]) == (403, "permission_error")
+
+
+def message(text: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]} | fields
+
+
+def asked(step: Step | None) -> list[str]:
+    """What the model has before it."""
+    assert step is not None
+    assert step.request is not None
+    reading = OpenAIRealtime().read_request(step.request, KnownMessageCache())
+    return [text for entry in reading.messages for text in entry.texts]
+
+
+class TestRealtime:
+    def test_responses_run_beside_each_other(self) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=False)
+        client(dialogue, "response.create")
+        client(dialogue, "response.create", response={"conversation": "none"})
+        assert ended(server(dialogue, "response.created", response={"id": "a"})) == (1, False, False)
+        assert ended(server(dialogue, "response.created", response={"id": "b"})) == (2, False, False)
+        assert ended(server(dialogue, "response.output_text.delta", response_id="a", delta="x")) == (1, False, False)
+        assert ended(server(dialogue, "response.done", response={"id": "b"})) == (2, True, False)
+        assert dialogue.left(2) == b""
+        assert server(dialogue, "response.done", response={"id": "b"}) is None
+
+    def test_the_server_may_answer_speech_by_itself(self) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=False)
+        client(dialogue, "input_audio_buffer.append", audio=b64encode(bytes(100)).decode())
+        server(dialogue, "input_audio_buffer.committed", item_id="i")
+        spoken = {"type": "input_audio", "transcript": None}
+        server(dialogue, "conversation.item.added", item=message("", id="i", status="completed", content=[spoken]))
+        step = server(dialogue, "response.created", response={"id": "a"})
+        assert step is not None
+        assert b'"size":100' in (step.request or b"")
+        server(
+            dialogue,
+            "conversation.item.input_audio_transcription.completed",
+            item_id="i",
+            content_index=0,
+            transcript="Hi",
+        )
+        server(dialogue, "conversation.item.done", item=message("", id="i", status="completed", content=[spoken]))
+        assert asked(client(dialogue, "response.create")) == ["Hi"]
+
+    def test_an_item_is_there_before_the_server_repeats_it_and_once_when_it_has(self) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=False)
+        client(dialogue, "conversation.item.create", item=message("one"))
+        client(dialogue, "conversation.item.create", item=message("two", id="mine"))
+        assert asked(client(dialogue, "response.create")) == ["one", "two"]
+        for kind in ("created", "added", "done"):
+            server(dialogue, f"conversation.item.{kind}", item=message("one", id="i1", status="completed"))
+            server(dialogue, f"conversation.item.{kind}", item=message("two", id="mine", status="completed"))
+        assert asked(client(dialogue, "response.create")) == ["one", "two"]
+        server(dialogue, "conversation.item.deleted", item_id="i1")
+        assert asked(client(dialogue, "response.create")) == ["two"]
+
+    def test_an_error_ends_the_response_that_it_is_about(self) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=False)
+        client(dialogue, "response.create", event_id="e1")
+        client(dialogue, "response.create", event_id="e2")
+        assert server(dialogue, "error", error={"code": "x", "event_id": None}) is None
+        assert ended(server(dialogue, "error", error={"code": "x", "event_id": "e2"})) == (2, True, True)
+        assert ended(server(dialogue, "response.created", response={"id": "a"})) == (1, False, False)
+        client(dialogue, "response.create")
+        assert server(dialogue, "error", error={"code": "input_audio_buffer_commit_empty"}) is None
+        assert ended(server(dialogue, "error", error={"code": "x"})) == (3, True, True)
+
+    def test_a_long_conversation_loses_its_beginning_and_says_so(self) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=False)
+        long = "x" * (openai_realtime_memory.LIMIT // 4)
+        for number in range(6):
+            client(dialogue, "conversation.item.create", item=message(f"{number}{long}"))
+        step = client(dialogue, "response.create")
+        assert [text[0] for text in asked(step)] == ["3", "4", "5"]
+        assert step is not None
+        assert OpenAIRealtime().read_request(step.request or b"", KnownMessageCache()).state == "truncated"
+
+    def test_what_cannot_be_kept_marks_the_request(self) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=False)
+        deep = b"[" * 5000 + b"]" * 5000
+        dialogue.client_event(
+            b'{"type":"conversation.item.create","item":{"type":"message","content":' + deep + b"}}", True
+        )
+        step = client(dialogue, "response.create")
+        assert step is not None
+        reading = OpenAIRealtime().read_request(step.request or b"", KnownMessageCache())
+        assert reading.state != "full" or reading.messages
+
+    def test_a_response_is_rather_his_who_asked_for_sure(self) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=True)
+        dialogue.client_event(b'{"type":"input_audio_buffer.append","audio":"AAAA', False)
+        client(dialogue, "response.create")
+        assert ended(server(dialogue, "response.created", response={"id": "a"})) == (2, False, False)
+
+    def test_a_refusal_answers_the_event_that_asked(self) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=False)
+        client(dialogue, "response.create", event_id="mine")
+        event = json.loads(dialogue.refusal(1, REFUSAL))
+        assert (event["type"], event["error"]["event_id"]) == ("error", "mine")
+        assert (event["error"]["type"], event["error"]["code"]) == ("permission_error", "blocked_by_policy")
+
+
+KINDS = st.sampled_from(
+    [
+        "response.create",
+        "response.steer",
+        "session.update",
+        "conversation.item.create",
+        "input_audio_buffer.append",
+        "input_audio_buffer.clear",
+        "session.created",
+        "session.updated",
+        "conversation.item.created",
+        "conversation.item.added",
+        "conversation.item.done",
+        "conversation.item.deleted",
+        "input_audio_buffer.committed",
+        "response.created",
+        "response.done",
+        "conversation.item.input_audio_transcription.completed",
+        "error",
+        "response.output_audio.delta",
+        "response.output_item.done",
+        "response.completed",
+        "response.failed",
+        "response.steer.accepted",
+        "response.steer.failed",
+        "nonsense",
+    ]
+)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["a", "b", "message", "input_audio", "completed"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["id", "type", "role", "content", "audio", "status", "output", "pieces", "item_id"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=6,
+)
+FIELDS = [
+    "item",
+    "item_id",
+    "session",
+    "response",
+    "response_id",
+    "audio",
+    "delta",
+    "error",
+    "event_id",
+    "stream_id",
+    "content_index",
+    "transcript",
+]
+EVENTS = st.tuples(st.booleans(), KINDS, st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=4))
+
+
+@pytest.mark.parametrize("spoken", sockets(), ids=lambda spoken: spoken.name)
+@given(st.lists(EVENTS, max_size=25), st.binary(max_size=20))
+def test_whatever_is_said_each_exchange_begins_once_and_ends_once(
+    spoken: Any, events: list[tuple[bool, str, dict[str, Any]]], garbage: bytes
+) -> None:
+    dialogue: Dialogue = spoken.dialogue(strict=False)
+    dialogue.client_event(garbage, True)
+    dialogue.server_event(garbage, True)
+    begun: set[int] = {1}
+    over: set[int] = set()
+    for from_client, kind, fields in events:
+        step = (client if from_client else server)(dialogue, kind, **fields)
+        if step is None:
+            continue
+        if step.request is not None:
+            assert step.number not in begun
+            begun.add(step.number)
+        assert step.number in begun
+        assert step.number not in over
+        if step.ends:
+            over.add(step.number)
+            dialogue.left(step.number)

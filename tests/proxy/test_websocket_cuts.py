@@ -1,0 +1,187 @@
+"""Properties of what understands a WebSocket: however the network cuts it, the same bytes leave, the same is understood."""
+
+import zlib
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.model.exchange import Exchange, Refusal
+from gateway.proxy.handler import Origin
+from gateway.proxy.limits import Limits
+from gateway.proxy.server import ProxyServer
+from gateway.proxy.websocket import Tunnel
+from gateway.proxy.websocket_copy import Copy, Message
+from gateway.proxy.websocket_frames import FrameCutter, frame, unmasked
+from tests.proxy.conftest import RecordingHandler, RecordingTalk
+
+KEY = b"\x01\x02\x03\x04"
+
+
+def masked_frame(opcode: int, payload: bytes, fin: bool = True, rsv1: bool = False) -> bytes:
+    """With a mask that is always the same, so that examples shrink."""
+    plain = frame(opcode, payload)
+    head = plain[: len(plain) - len(payload)]
+    first = (opcode | 0x80 * fin) | 0x40 * rsv1
+    return bytes((first, head[1] | 0x80)) + head[2:] + KEY + unmasked(payload, KEY)
+
+
+texts = st.text(max_size=40).map(str.encode) | st.just(b"ask no") | st.just(b"ask yes") | st.just(b"x" * 70000)
+controls = st.sampled_from([masked_frame(0x9, b"ping"), masked_frame(0xA, b"")])
+
+
+@st.composite
+def conversations(draw: st.DrawFn, deflated: bool = False) -> tuple[bytes, list[bytes]]:
+    """Frames as a client sends them, messages in fragments with pings between, and what they say."""
+    deflate = zlib.compressobj(wbits=-15)
+    said, sent = [], b""
+    for text in draw(st.lists(texts, max_size=6)):
+        compressed = deflated and draw(st.booleans())
+        payload = deflate.compress(text) + deflate.flush(zlib.Z_SYNC_FLUSH) if compressed else text
+        payload = payload[:-4] if compressed else payload
+        cuts = sorted(draw(st.lists(st.integers(0, len(payload)), max_size=2)))
+        bounds = [0, *cuts, len(payload)]
+        for index, (begin, end) in enumerate(pairwise(bounds)):
+            first, last = index == 0, index == len(bounds) - 2
+            sent += masked_frame(0x1 if first else 0x0, payload[begin:end], last, compressed and first)
+            if draw(st.booleans()):
+                sent += draw(controls)
+        said.append(text)
+    return sent, said
+
+
+def cut(data: bytes, cuts: list[int]) -> list[bytes]:
+    bounds = [0, *sorted(min(each, len(data)) for each in cuts), len(data)]
+    return [data[begin:end] for begin, end in pairwise(bounds) if end > begin]
+
+
+places = st.lists(st.integers(0, 400), max_size=12)
+
+
+def understood(pieces: list[bytes], extensions: bytes, keep: int = 1 << 20) -> tuple[list[Message], str, bytes]:
+    copy, cutter = Copy(True, extensions, keep, 1 << 22), FrameCutter()
+    messages, raw = [], b""
+    for data in pieces:
+        for piece in cutter.feed(data):
+            raw += piece.raw
+            message = copy.feed(piece)
+            if message is not None:
+                messages.append(message)
+    return messages, copy.lost, raw
+
+
+@given(conversations(), places)
+def test_messages_are_the_same_however_they_are_cut(talk: tuple[bytes, list[bytes]], cuts: list[int]) -> None:
+    sent, said = talk
+    messages, lost, raw = understood(cut(sent, cuts), b"")
+    assert (messages, lost, raw) == ([Message(text, True) for text in said], "", sent)
+
+
+@given(conversations(deflated=True), places, st.sampled_from([b"", b"; client_max_window_bits=15", b'; x="1"']))
+def test_deflated_ones_too_also_with_pings_inside(
+    talk: tuple[bytes, list[bytes]], cuts: list[int], parameters: bytes
+) -> None:
+    sent, said = talk
+    messages, lost, raw = understood(cut(sent, cuts), b"permessage-deflate" + parameters)
+    assert (messages, lost, raw) == ([Message(text, True) for text in said], "", sent)
+
+
+@given(st.binary(max_size=300), places)
+def test_garbage_means_the_same_nothing_however_it_is_cut(garbage: bytes, cuts: list[int]) -> None:
+    whole, pieces = understood([garbage], b""), understood(cut(garbage, cuts), b"")
+    assert whole[:2] == pieces[:2]
+    assert garbage.startswith(pieces[2])
+
+
+def test_an_inflated_message_is_bounded() -> None:
+    deflate = zlib.compressobj(wbits=-15)
+    bomb = (deflate.compress(bytes(50_000_000)) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    messages, lost, _ = understood([masked_frame(0x2, bomb, rsv1=True)], b"permessage-deflate", keep=1000)
+    assert (messages, lost) == ([], "oversized_message")
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        b"x-webkit-deflate-frame",
+        b"permessage-deflate, permessage-deflate",
+        b"permessage-deflate; client_max_window_bits=many",
+    ],
+)
+def test_extensions_that_are_not_known_are_not_guessed_at(extensions: bytes) -> None:
+    assert understood([masked_frame(0x1, b"hello")], extensions)[:2] == ([], "unknown_extension")
+
+
+class FakeTransport:
+    """Writes are kept; nothing is read."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def set_protocol(self, protocol: object) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def relayed(pieces: list[bytes], holding: bool) -> tuple[bytes, bytes, RecordingTalk]:
+    """What reaches the upstream, what the client is told, and what was understood."""
+
+    def ready(exchange: Exchange) -> None:
+        if exchange.target.endswith("no"):
+            exchange.refusal = Refusal(403, "blocked_by_policy", "no")
+
+    handler = RecordingHandler(Origin("", 0))
+    handler.holding, handler.on_ready = holding, ready
+    server = SimpleNamespace(
+        handler=handler,
+        limits=Limits(),
+        connections=set(),
+        tunnels=set(),
+        draining=False,
+        pool=SimpleNamespace(now=0.0),
+    )
+    client, upstream, talk = FakeTransport(), FakeTransport(), RecordingTalk(handler)
+    tunnel = Tunnel(cast(ProxyServer, server), cast(Any, client), cast(Any, upstream), talk, b"")
+    tunnel.begin(b"", b"")
+    for piece in pieces:
+        tunnel.from_client(piece)
+    return bytes(upstream.written), bytes(client.written), talk
+
+
+@given(conversations(), places)
+def test_every_byte_passes_however_it_is_cut(talk: tuple[bytes, list[bytes]], cuts: list[int]) -> None:
+    sent, said = talk
+    passed, told, heard = relayed(cut(sent, cuts), holding=False)
+    assert (passed, told) == (sent, b"")
+    assert [text for text, _ in heard.client] == said
+
+
+@given(conversations(), places)
+def test_the_same_is_kept_back_however_it_is_cut(talk: tuple[bytes, list[bytes]], cuts: list[int]) -> None:
+    sent, said = talk
+    passed, told, heard = relayed(cut(sent, cuts), holding=True)
+    assert (passed, told) == relayed([sent], holding=True)[:2]
+    assert [message.data for message in understood([passed], b"")[0]] == [text for text in said if text != b"ask no"]
+    assert told.count(b"refused") == said.count(b"ask no")
+    assert [text for text, _ in heard.client] == said
+
+
+@given(st.binary(max_size=300), places)
+def test_garbage_passes_byte_for_byte(garbage: bytes, cuts: list[int]) -> None:
+    passed, _, _ = relayed(cut(garbage, cuts), holding=False)
+    assert passed == garbage
