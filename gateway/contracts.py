@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.model.exchange import Exchange, Refusal
-from gateway.model.message import Entry, Message, RequestReading, ResponseReading
+from gateway.model.message import Entry, Message, RequestReading, ResponseReading, Unread
 from gateway.model.session import Claim, SessionRef
 from gateway.model.span import Span
 
@@ -17,7 +17,7 @@ from gateway.model.span import Span
 class KnownMessages(Protocol):
     """Reads each message once: a conversation repeats its whole history every turn."""
 
-    def entry(self, raw: bytes, read: Callable[[bytes], Message]) -> Entry:
+    def entry(self, raw: bytes, read: Callable[[bytes], Message | Unread]) -> Entry:
         """The entry of this raw JSON; `read` is called only if these very bytes were not seen lately.
 
         Raises what `read` raises (ValueError for JSON that is not a message).

@@ -84,12 +84,19 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     finish_reason: FinishReason | None = None
 
 
+class Unread(NamedTuple):
+    """A message and what else its JSON says that no part holds: addresses, names of files, fields nobody knows."""
+
+    message: Message
+    texts: tuple[str, ...]
+
+
 class Entry(msgspec.Struct, eq=False, gc=False):
     """One message as the gateway knows it: read once, content-addressed, shared by every request that repeats it.
 
     `digest` is 16 bytes (BLAKE2b of `json`); `json` is the message in the neutral shape, complete; `texts` has one
     string a part that can be read (text, reasoning, tool arguments and results), in order, for detectors; after them
-    the names a model reads (of the speaker, of tools called).
+    the names a model reads (of the speaker, of tools called) and whatever else an upstream may read.
     `notes` is a cache for what was found out about this content (findings by policy version, redacted copies).
     """
 
@@ -135,7 +142,7 @@ class RequestReading(msgspec.Struct, eq=False, gc=False):
     tools: bytes | None = None
     """`gen_ai.tool.definitions` as a JSON array."""
     definitions: tuple[Entry, ...] = ()
-    """The tool definitions as text, complete, for detectors: the model reads them, but nobody said them."""
+    """The tool definitions and other fields as text, complete, for detectors: nobody said them, but they are read."""
     attributes: list[tuple[str, str | int | float | bool | tuple[str, ...]]] = msgspec.field(default_factory=list)
     """Request settings under their semantic-convention names (temperature, max_tokens …)."""
     user: str | None = None

@@ -19,9 +19,11 @@ from gateway.model.message import (
     Text,
     ToolCall,
     ToolCallResponse,
+    Unread,
 )
 from gateway.providers.lenient import text_or_none
 from gateway.providers.parts import arguments_of, blob, media, result_of, shallow, unknown, without_bytes
+from gateway.providers.unread import with_unread
 
 _SOURCE_LIMIT = 8
 """How many documents may stand inside each other."""
@@ -36,19 +38,20 @@ _decode = msgspec.json.Decoder(WireMessage).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
-def read_message(raw: bytes) -> Message:
+def read_message(raw: bytes) -> Message | Unread:
     """The message in this raw JSON. Raises ValueError or RecursionError for bytes that are no strict JSON."""
     try:
         wire = _decode(raw)
     except msgspec.ValidationError:
-        return Message("", (unknown("message", _decode_any(raw)),))
-    return neutral(wire.role, wire.content)
+        return with_unread(Message("", (unknown("message", _decode_any(raw)),)), raw)
+    return with_unread(neutral(wire.role, wire.content), raw)
 
 
-def read_system(raw: bytes) -> Message:
+def read_system(raw: bytes) -> Message | Unread:
     """A system instruction: a string or one block."""
     content = _decode_any(raw)
-    return Message("system", tuple(parts_of(content if isinstance(content, str | list) else [content])))
+    message = Message("system", tuple(parts_of(content if isinstance(content, str | list) else [content])))
+    return with_unread(message, raw)
 
 
 def neutral(role: Any, content: Any, finish_reason: FinishReason | None = None) -> Message:

@@ -15,7 +15,7 @@ from gateway.providers.anthropic_answer import AnthropicMessagesAnswer
 from gateway.providers.anthropic_blocks import read_message, read_system
 from gateway.providers.lenient import text_or_none
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, add_tools, entries, unreadable_request, with_repair
+from gateway.providers.request import NO_RAW, add_tools, add_unread, entries, unreadable_request, with_repair
 
 _METADATA_HINTS = ("user_id", "session_id", "conversation_id", "thread_id")
 _ERROR_TYPES = {
@@ -50,6 +50,7 @@ class _Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_NAMES = frozenset(_Body.__struct_fields__)
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -77,6 +78,8 @@ class AnthropicMessages:
             _add_system(reading, bytes(decoded.system), known)
         if decoded.tools is not NO_RAW:
             add_tools(reading, decoded.tools, known)
+        large = (("tools", (decoded.tools,)), ("system", (decoded.system,)), ("messages", decoded.messages))
+        add_unread(reading, body, _NAMES, large, known)
         _add_settings(reading.attributes, decoded)
         if isinstance(decoded.metadata, dict):
             for field in _METADATA_HINTS:

@@ -7,6 +7,7 @@ and nobody can make a harmful message be taken for a harmless one, by a collisio
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
@@ -21,6 +22,7 @@ from gateway.model.message import (
     Text,
     ToolCall,
     ToolCallResponse,
+    Unread,
 )
 
 _to_json = msgspec.json.Encoder().encode
@@ -29,44 +31,53 @@ ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function
 """What a role is supposed to be; some servers hand on any other to the model as it stands."""
 
 
-def entry_of(message: Message) -> Entry:
+def entry_of(message: Message | Unread) -> Entry:
     """The entry of a message, digest and readable texts worked out.
 
     Two entries have the same digest exactly if their neutral JSON is the same. An answer's entry has a finish reason in
     its JSON and the same answer repeated in the next request has none: apart from that the JSON of both is kept equal.
     """
+    if isinstance(message, Unread):
+        message, more = message
+        return _entry_of(message, (*texts_of(message), *more))
+    return _entry_of(message)
+
+
+def _entry_of(message: Message, texts: tuple[str, ...] | None = None) -> Entry:
     json = _to_json(message)
     parts = message.parts
     # Most messages are one text: asked directly, a third of the time that the general way takes.
     plain = len(parts) == 1 and type(parts[0]) is Text and message.name is None and message.role in ROLES
-    texts = (parts[0].content,) if plain else texts_of(message)  # type: ignore[union-attr]
+    if texts is None:
+        texts = (parts[0].content,) if plain else texts_of(message)  # type: ignore[union-attr]
     return Entry(blake2b(json, digest_size=16).digest(), message.role, json, texts)
 
 
 def texts_of(message: Message) -> tuple[str, ...]:
     """One string for each part that a detector can read, in order, then the names: a model reads those too."""
-    texts = [text for part in message.parts if (text := readable(part)) is not None]
+    return tuple([_as_text(value) for value in values_read(message)])
+
+
+def values_read(message: Message) -> list[Any]:
+    """The same before they are texts: strings, and values that are shown as their JSON."""
+    values = [value for part in message.parts if (value := _value_read(part)) is not None]
     names = [part.name for part in message.parts if isinstance(part, ToolCall | ServerToolCall)]
     role = "" if message.role in ROLES else message.role
-    return (*texts, *filter(None, (role, message.name, *dict.fromkeys(names))))
+    return [*values, *filter(None, (role, message.name, *dict.fromkeys(names)))]
 
 
-def readable(part: Part) -> str | None:
-    """What a detector reads of a part: its text, else the JSON of its content; None where there is nothing to read."""
+def _value_read(part: Part) -> Any:
+    """What a detector reads of a part: None where there is nothing to read."""
     match part:
-        case Text(content=content) | Reasoning(content=content):
-            return content
-        case ToolCall(arguments=value):
-            return _as_text(value)
-        case ToolCallResponse(response=value):
-            return _as_text(value)
-        case ServerToolCall(server_tool_call=value):
-            return _as_text(value)
-        case ServerToolCallResponse(server_tool_call_response=value):
-            return _as_text(value)
+        case Text(content=value) | Reasoning(content=value):
+            return value
+        case ToolCall(arguments=value) | ToolCallResponse(response=value):
+            return value if value is not None else "null"
+        case ServerToolCall(server_tool_call=value) | ServerToolCallResponse(server_tool_call_response=value):
+            return value if value is not None else "null"
         # A kind of part this version does not know may well carry text: not interpreted is not unseen.
-        case Other(content=value) if value is not None:
-            return _as_text(value)
+        case Other(content=value):
+            return value
     return None
 
 
@@ -86,7 +97,7 @@ class KnownMessageCache:
         """Entries pushed out by newer ones, and those too large to be kept at all."""
         self._kept: OrderedDict[_Key, Entry | bytes] = OrderedDict()
 
-    def entry(self, raw: bytes, read: Callable[[bytes], Message]) -> Entry:
+    def entry(self, raw: bytes, read: Callable[[bytes], Message | Unread]) -> Entry:
         key = (read, raw)
         found = self._kept.get(key)
         # Asked once a message of every history: `_recall` inlined.

@@ -17,7 +17,7 @@ from gateway.providers.openai_deployment import model_of
 from gateway.providers.openai_message import read_message
 from gateway.providers.openai_refusal import openai_error, openai_error_event
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, add_tools, entries, kind_of, unreadable_request, with_repair
+from gateway.providers.request import NO_RAW, add_tools, add_unread, entries, kind_of, unreadable_request, with_repair
 
 _METADATA_HINTS = ("session_id", "conversation_id", "thread_id")
 _OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
@@ -59,6 +59,7 @@ class _Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_NAMES = frozenset(_Body.__struct_fields__)
 
 
 class OpenAIChat:
@@ -86,6 +87,7 @@ class OpenAIChat:
             add_tools(reading, decoded.tools, known)
         if decoded.functions is not NO_RAW:
             add_tools(reading, decoded.functions, known)
+        add_unread(reading, body, _NAMES, (("tools", (decoded.tools,)), ("messages", decoded.messages)), known)
         _add_settings(reading.attributes, decoded)
         if decoded.user is not None or decoded.safety_identifier is not None:
             reading.user = text_or_none(decoded.user) or text_or_none(decoded.safety_identifier)

@@ -3,7 +3,7 @@
 Also what compatible servers add: reasoning under two names, thinking chunks, video, arguments as objects.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -16,9 +16,11 @@ from gateway.model.message import (
     Text,
     ToolCall,
     ToolCallResponse,
+    Unread,
 )
-from gateway.providers.lenient import text_or_none
+from gateway.providers.lenient import check_names, text_or_none
 from gateway.providers.parts import arguments_of, blob, media, result_of, unknown
+from gateway.providers.unread import ID, with_unread
 
 
 class WireMessage(msgspec.Struct, gc=False):
@@ -43,22 +45,64 @@ class _PlainMessage(msgspec.Struct, forbid_unknown_fields=True):
     content: str
 
 
+class _UsualFunction(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    arguments: str
+
+
+class _UsualCall(msgspec.Struct, forbid_unknown_fields=True):
+    id: Annotated[str, msgspec.Meta(pattern=ID)]
+    type: Literal["function"]
+    function: _UsualFunction
+
+
+class _UsualMessage(msgspec.Struct, forbid_unknown_fields=True):
+    """What an agent's other messages are: calls of functions, and their results. All of it is read."""
+
+    role: Literal["assistant", "tool"]
+    content: str | None = None
+    tool_call_id: Annotated[str, msgspec.Meta(pattern=ID)] = ""
+    tool_calls: list[_UsualCall] = []
+
+    @property
+    def read_whole(self) -> bool:
+        return not (self.tool_calls if self.role == "tool" else self.tool_call_id)
+
+
 _decode_plain = msgspec.json.Decoder(_PlainMessage).decode
+_decode_usual = msgspec.json.Decoder(_UsualMessage).decode
 _decode = msgspec.json.Decoder(WireMessage).decode
 _decode_any = msgspec.json.Decoder().decode
+_QUOTES = 8
 _RESULT_ROLES = ("tool", "function")
 
 
-def read_message(raw: bytes) -> Message:
+def read_message(raw: bytes) -> Message | Unread:
     """The message in this raw JSON. Raises ValueError or RecursionError for bytes that are no strict JSON."""
     try:
         plain = _decode_plain(raw)
     except msgspec.ValidationError:
-        return _read_any(raw)
+        return _read_usual(raw)
+    # SECURITY: two names once each, and no more: n of them have 4n quotes, of which n at most follow a backslash.
+    if raw.count(b'"') - raw.count(b'\\"') != _QUOTES:
+        return with_unread(_read_any(raw), raw)
     # A typed decoder does in one call what `neutral` does in six; a refusal costs 1 µs, once a message.
     if plain.content and plain.role not in _RESULT_ROLES:
         return Message(plain.role, (Text(plain.content),))
     return neutral(WireMessage(plain.role, plain.content))
+
+
+def _read_usual(raw: bytes) -> Message | Unread:
+    """Where the shape itself says that nothing is left unread, only the names need to be looked at."""
+    try:
+        whole = _decode_usual(raw).read_whole
+    except msgspec.ValidationError:
+        whole = False
+    message = _read_any(raw)
+    if not whole:
+        return with_unread(message, raw)
+    check_names(raw, _decode_any(raw))
+    return message
 
 
 def _read_any(raw: bytes) -> Message:

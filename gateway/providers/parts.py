@@ -11,10 +11,10 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from gateway.model.message import Blob, Other, Part, Text, Uri
-from gateway.providers.lenient import text_or_none, value_of
+from gateway.providers.lenient import check_names, text_or_none, value_of
 
 _DEPTH_LIMIT = 100
-_OPAQUE = frozenset({"encrypted_content", "encrypted_index", "encrypted_stdout", "signature", "cache_control"})
+OPAQUE = frozenset({"encrypted_content", "encrypted_index", "encrypted_stdout", "signature", "cache_control"})
 """Fields that only the provider can read, and the caching mark that moves between turns."""
 
 
@@ -58,17 +58,21 @@ def without_bytes(value: Any) -> Any:
             return blob("", value["data"], text_or_none(value.get("media_type")))
         if len(value) == 1 and isinstance(value.get("bytes"), str):  # Bedrock's
             return blob("", value["bytes"], None)
-        return {key: without_bytes(item) for key, item in value.items() if key not in _OPAQUE}
+        return {key: without_bytes(item) for key, item in value.items() if key not in OPAQUE}
     return value
 
 
 def arguments_of(value: Any) -> Any:
-    """A tool's arguments: the object that a JSON string holds, else the value as it came (half a string stays one)."""
+    """A tool's arguments: the object that a JSON string holds, else the value as it came (half a string stays one).
+
+    A string that parsers may read differently stays one, too.
+    """
     if not isinstance(value, str):
         return shallow(value)
     try:
         parsed = value_of(value)
-    except ValueError:
+        check_names(value, parsed)
+    except (ValueError, RecursionError):
         return value
     return parsed if isinstance(parsed, dict) and not _deep(parsed, _DEPTH_LIMIT) else value
 

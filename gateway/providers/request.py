@@ -1,13 +1,14 @@
 """What reading a request has in common over APIs: repair, known history, tool definitions, raw text as last resort."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from gateway.contracts import KnownMessages
-from gateway.model.message import Entry, Message, RequestReading, Text
+from gateway.model.message import Entry, Message, RequestReading, Text, Unread
 from gateway.providers.lenient import raw_entry, raw_text, repaired
+from gateway.providers.unread import unread_of
 
 _T = TypeVar("_T")
 MAX_ENTRIES = 20_000
@@ -78,7 +79,7 @@ def entries(
     reading: RequestReading,
     into: list[Entry],
     raws: list[msgspec.Raw],
-    read: Callable[[bytes], Message],
+    read: Callable[[bytes], Message | Unread],
     known: KnownMessages,
 ) -> None:
     """Adds an entry for each message; one that cannot be understood is raw text and marks the reading.
@@ -96,7 +97,9 @@ def entries(
         into += [_entry(reading, bytes(raw), read, known) for raw in raws]
 
 
-def _entry(reading: RequestReading, raw: bytes, read: Callable[[bytes], Message], known: KnownMessages) -> Entry:
+def _entry(
+    reading: RequestReading, raw: bytes, read: Callable[[bytes], Message | Unread], known: KnownMessages
+) -> Entry:
     try:
         return known.entry(raw, read)
     except (ValueError, RecursionError):
@@ -134,6 +137,25 @@ def add_tools(
 def add_context(reading: RequestReading, raw: msgspec.Raw, known: KnownMessages) -> None:
     """What the model reads beside the conversation, as text for agents."""
     reading.definitions += (known.entry(bytes(raw), _definitions),)
+
+
+def add_unread(
+    reading: RequestReading,
+    body: bytes,
+    names: Collection[str],
+    lists: Sequence[tuple[str, Sequence[msgspec.Raw]]],
+    known: KnownMessages,
+) -> None:
+    """Whatever the body says outside messages and tools, as text for agents; `unread_of` says what is handed in.
+
+    A body that parsers may read differently is unreadable, and shown whole beside what was understood of it.
+    """
+    unread, clear = unread_of(body, names, lists)
+    if not clear:
+        reading.state = "unreadable"
+        reading.definitions += (raw_entry(body, "system"),)
+    elif unread:
+        reading.definitions += (known.entry(unread, _definitions),)
 
 
 def _definitions(raw: bytes) -> Message:

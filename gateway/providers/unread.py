@@ -1,0 +1,251 @@
+"""What of a request no reader took, for agents alone: an upstream may read it, so it must not go unseen. No I/O.
+
+And JSON that two parsers read differently: names that come twice, or in other letters than the API's own (Go's decoder
+takes `Messages` for `messages`). Nothing here is remembered; who calls does that.
+"""
+
+import json
+import re
+from binascii import a2b_base64
+from collections.abc import Collection, Sequence
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from gateway.model.message import Message, Unread
+from gateway.providers.known import ROLES, values_read
+from gateway.providers.lenient import RepeatedNameError, check_names, repaired
+from gateway.providers.parts import OPAQUE, arguments_of
+
+_decode_any = msgspec.json.Decoder().decode
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_to_json = msgspec.json.Encoder().encode
+_SHOWN_WHOLE = frozenset({"messages", "system", "tools", "functions"})
+_NO_WORDS = b"-0123456789tfn"
+"""How JSON begins that is a number, true, false or null."""
+_SHORT = 12
+"""Longer numbers may be of a card."""
+_AT_A_TIME = 32
+_TEXT_FIELDS = frozenset({"", "content", "text"})
+"""What stands here is read as it stands."""
+_BYTES_FIELDS = frozenset({"data", "file_data"})
+_CERTAINLY_BYTES = 256
+"""Base64 of fewer characters may as well be a word or a key: it is shown as it came, too."""
+ID = r"^(?:call|toolu|srvtoolu|mcptoolu|fc|msg)_[0-9A-Za-z]{1,40}\Z"
+"""What looks like an id that an API gave: nobody reads it, and keys have other beginnings."""
+_is_id = re.compile(ID).search
+_ID_FIELDS = frozenset({"id", "tool_call_id", "tool_use_id"})
+_MESSAGE_NAMES = frozenset(
+    {"role", "content", "name", "refusal", "reasoning_content", "reasoning", "tool_calls", "tool_call_id", "audio"}
+    | {"function_call"}
+)
+_PART_NAMES = {"type", "text", "id", "function", "custom", "arguments", "input", "image_url", "url", "detail", "file"}
+_PART_NAMES |= {"input_audio", "data", "format", "file_id", "file_data", "filename", "thinking", "redacted_thinking"}
+_PART_NAMES |= {"tool_use", "tool_result", "tool_use_id", "image", "document", "source", "base64", "media_type"}
+_PART_NAMES |= {"is_error", "title", "context", "citations", "index", "annotations", "auto", "low", "high"}
+_VOCABULARY = ROLES | _MESSAGE_NAMES | _PART_NAMES | OPAQUE
+"""What the APIs themselves say; nobody hides anything in it."""
+_JOINED_LIMIT = 16
+_BEGIN = 4096
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def unread_of(
+    body: bytes, names: Collection[str], lists: Sequence[tuple[str, Sequence[msgspec.Raw]]]
+) -> tuple[bytes, bool]:
+    """The fields of an object that no agent is shown otherwise, as JSON, and whether its names are clear.
+
+    `names`: what the provider reads. `lists`: large fields and what was decoded of them; where they stand as decoded
+    they are not gone through again, which is most of a request. The names are not clear where one comes twice, or like
+    one of `names` in other letters. Linear. Raises nothing for a body that was decoded before.
+    """
+    try:
+        return _unread(body, names, lists)
+    except ValueError:
+        try:
+            return _unread(repaired(body), names, ())
+        except (ValueError, RecursionError):
+            return b"", False
+    except RecursionError:
+        return b"", False
+
+
+def _unread(
+    body: bytes, names: Collection[str], lists: Sequence[tuple[str, Sequence[msgspec.Raw]]]
+) -> tuple[bytes, bool]:
+    body = _without(body.strip(), lists)
+    fields = _decode_object(body)
+    clear = _once(body, fields)
+    rest = {}
+    for name, raw in fields.items():
+        if name not in names:
+            clear = clear and name.casefold() not in names
+        elif name in _SHOWN_WHOLE or (len(data := bytes(raw)) <= _SHORT and data[0] in _NO_WORDS):
+            continue
+        rest[name] = raw
+    return _to_json(rest) if rest else b"", clear
+
+
+def _without(body: bytes, lists: Sequence[tuple[str, Sequence[msgspec.Raw]]]) -> bytes:
+    """The body with 0 for these fields' values, where they stand as they were decoded."""
+    spans: list[tuple[int, int]] = []
+    for name, items in lists:
+        # Behind what was found already first: looking through 50 KB of tools for a name takes longer than all else.
+        behind = max([end for _, end in spans], default=0)
+        span = _span(body, name, items, behind) or (_span(body, name, items, 0) if behind else None)
+        if span is not None:
+            spans.append(span)
+    spans.sort()
+    pieces: list[bytes] = []
+    kept = 0
+    for begin, end in spans:
+        if begin >= kept:
+            pieces += (body[kept:begin], b"0")
+            kept = end
+    return b"".join([*pieces, body[kept:]]) if pieces else body
+
+
+def _span(body: bytes, name: str, items: Sequence[msgspec.Raw], start: int) -> tuple[int, int] | None:
+    """Where the value of this field stands, if the first of its name from `start` on is just what was decoded.
+
+    SECURITY: exact, not a guess. `"name"` in valid JSON with no backslash ahead of it is a whole string; with the very
+    value behind it that is shown to agents, whichever object it stands in, there is nothing unseen in it.
+    """
+    key = b'"%b":' % name.encode()
+    at = body.find(key, start)
+    if at < 1 or body[at - 1 : at] == b"\\":
+        return None
+    begin = at + len(key)
+    if body.startswith(b" ", begin):
+        begin += 1
+    if name != "messages":
+        value = bytes(items[0])
+        whole = value.startswith((b"[", b"{", b'"')) and body.startswith(value, begin)
+        return (begin, begin + len(value)) if whole else None
+    at = begin + 1
+    behind = at + len(bytes(items[0])) if items else at
+    separator = b", " if body.startswith(b", ", behind) else b","
+    # A few at a time: a copy of all of them is as large as the body, and the memory for that is new each time.
+    for first in range(0, len(items), _AT_A_TIME):
+        values = separator.join(items[first : first + _AT_A_TIME])
+        if first:
+            values = separator + values
+        if not body.startswith(values, at):
+            return None
+        at += len(values)
+    return (begin, at + 1) if body.startswith(b"[", begin) and body.startswith(b"]", at) else None
+
+
+def _once(body: bytes, fields: dict[str, msgspec.Raw]) -> bool:
+    """Whether each name stands in the object once: told by writing it anew, else by reading the names one by one."""
+    if body == _to_json(fields):
+        return True
+    spaced = b", ".join([b"%b: %b" % (_to_json(name), raw) for name, raw in fields.items()])
+    if len(body) == len(spaced) + 2 and body[1:-1] == spaced:
+        return True
+    pairs = json.loads(body, object_pairs_hook=list)
+    return len(pairs) == len(fields)
+
+
+def with_unread(message: Message, raw: bytes) -> Message | Unread:
+    """The message, with what else its JSON says. Raises RepeatedNameError where parsers may differ about its names."""
+    value = _decode_any(raw)
+    check_names(raw, value)
+    if isinstance(value, dict):
+        for name in value:
+            if name not in _MESSAGE_NAMES and name.casefold() in _MESSAGE_NAMES:
+                raise RepeatedNameError("a name may be read as another one")
+    read = [text for part in msgspec.to_builtins(values_read(message)) for text in _strings(part, packed=True)]
+    shown = set(read)
+    joined = _Joined(read)
+    texts: dict[str, None] = {}
+    for text in _strings(value):
+        if text and text not in shown and text not in _VOCABULARY and not joined.has(text):
+            texts[text] = None
+    return Unread(message, tuple(texts)) if texts else message
+
+
+class _Joined:
+    """Texts that a reading has joined, such as those of a tool's result: each piece is known again where it begins."""
+
+    def __init__(self, read: Sequence[str]) -> None:
+        self._wholes = read[:_JOINED_LIMIT]
+        self._reached = [0] * len(self._wholes)
+
+    def has(self, text: str) -> bool:
+        for number, whole in enumerate(self._wholes):
+            at = self._reached[number]
+            if whole.startswith(text, at):
+                at += len(text)
+                self._reached[number] = at + 1 if whole.startswith("\n", at) else at
+                return True
+        return False
+
+
+def _strings(value: Any, packed: bool = False) -> list[str]:
+    """Every string in it, in order, names too; of bytes what can be read, of ids only what does not look like one.
+
+    `packed`: every string as it stands.
+    """
+    texts: list[str] = []
+    left: list[tuple[str, Any]] = [("", value)]
+    while left:
+        field, value = left.pop()
+        if isinstance(value, str):
+            if packed or field in _TEXT_FIELDS:
+                texts.append(value)
+            else:
+                left += _unpacked(value, field, texts)
+        elif isinstance(value, dict):
+            texts += value
+            opaque = OPAQUE | {"data"} if value.get("type") == "redacted_thinking" else OPAQUE
+            left += [(name, item) for name, item in reversed(value.items()) if name not in opaque]
+        elif isinstance(value, list | tuple):
+            left += [(field, item) for item in reversed(value)]
+    return texts
+
+
+def _unpacked(text: str, field: str, into: list[str]) -> Sequence[tuple[str, Any]]:
+    """Adds what the string says; returns the object that it holds as JSON, as a tool's arguments do."""
+    if text[:5].lower() == "data:":
+        header, _, payload = text.partition(",")
+        into.append(header)
+        if header.lower().endswith(";base64"):
+            _add_base64(payload, into)
+        else:
+            into.append(unquote_to_bytes(payload).decode("utf-8", "replace"))
+    elif field in _BYTES_FIELDS:
+        _add_base64(text, into)
+    elif text[:1] == "{" and isinstance(held := arguments_of(text), dict):
+        return [(field, held)]
+    elif not (field in _ID_FIELDS and _is_id(text)):
+        into.append(text)
+    return ()
+
+
+def _add_base64(text: str, into: list[str]) -> None:
+    """What the bytes say, if they are text."""
+    if len(text) < _CERTAINLY_BYTES:
+        into.append(text)
+    encoded = text.translate(_URL_SAFE).rstrip("=\r\n")
+    try:
+        # A picture is no text from its first bytes on: the rest need not be unpacked to know.
+        begin = a2b_base64(encoded[:_BEGIN], strict_mode=True) if len(encoded) > _BEGIN else b""
+        if b"\0" in begin or _not_utf8(begin):
+            return
+        content = a2b_base64(encoded + "=" * (-len(encoded) % 4), strict_mode=True)
+        if b"\0" not in content:
+            into.append(content.decode())
+    except UnicodeDecodeError:
+        return
+    except ValueError:
+        into.append(text)  # no base64: who knows what it is
+
+
+def _not_utf8(begin: bytes) -> bool:
+    try:
+        begin.decode()
+    except UnicodeDecodeError as error:
+        return error.end < len(begin)
+    return False
