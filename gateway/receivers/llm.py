@@ -64,6 +64,14 @@ _SECRET_PARAMETERS = _KEY_PARAMETERS | {
     *("awsaccesskeyid", "signature", "sig"),
 }
 """Also what signs a URL, as the OpenTelemetry conventions have it for `url.query`."""
+_OUR_PARAMETERS = frozenset(
+    {"key", "apikey", "xapikey", "xgoogapikey", "accesstoken", "token", "authorization", "auth"}
+)
+"""Where a gateway key may be, without what is no letter; anybody else's token is none of our business."""
+_HELD_PARAMETERS = _OUR_PARAMETERS - {"token", "authorization", "auth"}
+_KEY_IN_VALUE = re.compile(r"(?<![A-Za-z0-9_-])sg-", re.IGNORECASE)
+_NO_LETTERS = re.compile(r"[^a-z0-9]+")
+_PAIR_ENDS = re.compile(r"([?&;#])")
 _GOOGLE_KEY = re.compile(r"(?:^|&)key=", re.IGNORECASE)
 _CALLS_REMEMBERED, _LONGEST_REMEMBERED = 1024, 256
 
@@ -389,13 +397,26 @@ def _above_its_base(upstream: _Upstream) -> Refusal:
 
 
 def _without_keys(query: str, every: bool) -> str:
-    """SECURITY: as in headers, a gateway key in the query never leaves; nor does a client's (`every`) beside ours."""
-    return "&".join([pair for pair in query.split("&") if not _carries_key(pair, every)])
+    """SECURITY: as in headers, a gateway key in the query never leaves; nor does a client's (`every`) beside ours.
+
+    Servers cut at `;` too, and hand on a fragment that no client should send.
+    """
+    pieces = _PAIR_ENDS.split(query)
+    pairs = [*zip(["", *pieces[1::2]], pieces[::2], strict=True)]
+    kept = [end + pair for end, pair in pairs if not _carries_key(pair, every)]
+    return query if len(kept) == len(pairs) else "".join(kept).lstrip("&;")
 
 
 def _carries_key(pair: str, every: bool) -> bool:
-    name, _, value = unquote(pair, "latin-1").partition("=")
-    return name.lower() in _KEY_PARAMETERS and (every or value.lower().startswith("sg-"))
+    """However a server may read it: `key[]=`; behind a scheme, a quote or an escaped `&`; escaped twice."""
+    for _ in range(2):
+        pair = unquote(pair, "latin-1")
+        for plain in _PAIR_ENDS.split(pair)[::2]:
+            name, _, value = plain.partition("=")
+            name = _NO_LETTERS.sub("", name.lower())
+            if (every and name in _HELD_PARAMETERS) or (name in _OUR_PARAMETERS and _KEY_IN_VALUE.search(value)):
+                return True
+    return False
 
 
 def _join_trace(exchange: Exchange, traceparent: bytes, tracestate: bytes | None) -> None:

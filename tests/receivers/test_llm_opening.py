@@ -83,6 +83,18 @@ def test_a_request_without_a_host_gets_the_upstreams(receiver: LlmReceiver) -> N
         ("/openai/v1/models?key=%73g-abc&b=%2F", b"/v1/models?b=%2F"),
         ("/openai/v1/models?%6Bey=sg%2Dabc", b"/v1/models"),
         ("/openai/v1/models?key=AIza&q=sg-1", b"/v1/models?key=AIza&q=sg-1"),
+        ("/openai/v1/models?key=%20sg-abc", b"/v1/models"),
+        ("/openai/v1/models?key=,sg-abc&a", b"/v1/models?a"),
+        ("/openai/v1/models?key=%22sg-abc%22", b"/v1/models"),
+        ("/openai/v1/models?key=Bearer%20sg-abc", b"/v1/models"),
+        ("/openai/v1/models?key=%2573g-abc", b"/v1/models"),
+        ("/openai/v1/models?key[]=sg-abc", b"/v1/models"),
+        ("/openai/v1/models?key%20=sg-abc", b"/v1/models"),
+        ("/openai/v1/models?x-api-key=sg-abc&x-goog-api-key=sg-abc&access_token=sg-abc&b=2", b"/v1/models?b=2"),
+        ("/openai/v1/models?a=1;key=sg-abc", b"/v1/models?a=1"),
+        ("/openai/v1/models?a=1%26key=sg-abc", b"/v1/models"),
+        ("/openai/v1/models?a=1#key=sg-abc", b"/v1/models?a=1"),
+        ("/openai/v1/models?&a=sg-1;b&&key=asg-1#c", b"/v1/models?&a=sg-1;b&&key=asg-1#c"),
     ],
 )
 def test_a_gateway_key_in_the_query_never_leaves(receiver: LlmReceiver, target: str, sent: bytes) -> None:
