@@ -22,7 +22,7 @@ from gateway.model.exchange import Exchange
 from gateway.model.message import RequestReading
 from gateway.pipeline import Pipeline
 from gateway.policy.engine import PolicySet
-from gateway.policy.redaction import redacted
+from gateway.policy.redaction import CleanWords, redacted
 from gateway.processors.policy import PolicyConfig, PolicyProcessor, policies_of
 from gateway.processors.session import SessionConfig, SessionProcessor
 from gateway.providers.built_in import formats, sockets
@@ -209,6 +209,7 @@ def _exporter(
             uplink,
             storage.content,
             lambda entry: redacted(entry, policies),
+            CleanWords(policies),
         )
     if isinstance(written, NopConfig):
         return NopExporter(name, written, environ)

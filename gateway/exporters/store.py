@@ -24,12 +24,23 @@ class StoreConfig(ConfigModel):
 
 
 class StoreExporter:
-    """Implements `Exporter`. `redact` gives a message's JSON as it may be stored; used where content is `redacted`."""
+    """Implements `Exporter`. `redact` gives a message's JSON as it may be stored, `clean` a model, user or path.
 
-    def __init__(self, name: str, uplink: Uplink, content: ContentSetting, redact: Callable[[Entry], bytes]) -> None:
+    Both are used where content is `redacted`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        uplink: Uplink,
+        content: ContentSetting,
+        redact: Callable[[Entry], bytes],
+        clean: Callable[[str], str] = str,
+    ) -> None:
         self.name = name
         self._uplink = uplink
         self._content_of = _content_reader(content, redact)
+        self._words_of = str if content == "full" else clean
         self._failed = 0
 
     def export(self, exchange: Exchange, span: Span) -> None:
@@ -37,7 +48,7 @@ class StoreExporter:
             self._uplink.refuse()
             return
         try:
-            record = record_of(exchange, self._uplink.sent, self._content_of)
+            record = record_of(exchange, self._uplink.sent, self._content_of, self._words_of)
         except Exception:
             # The boundary towards the pipeline: a redactor that fails must neither leak nor stop the tail. Counted.
             self._failed += 1
@@ -59,7 +70,12 @@ class StoreExporter:
         return counters
 
 
-def record_of(exchange: Exchange, sent: Container[bytes], content_of: Callable[[Entry], bytes]) -> ExchangeRecord:
+def record_of(
+    exchange: Exchange,
+    sent: Container[bytes],
+    content_of: Callable[[Entry], bytes],
+    words_of: Callable[[str], str] = str,
+) -> ExchangeRecord:
     """The record of an exchange that has ended, with the messages that are not among `sent`."""
     # Nothing was read where the exchange was refused early; empty readings say the same without a branch a field.
     request = exchange.request or _NO_REQUEST
@@ -83,17 +99,17 @@ def record_of(exchange: Exchange, sent: Container[bytes], content_of: Callable[[
         exchange.session_end,
         session.previous_id,
         session.parent_exchange,
-        exchange.user,
+        words_of(exchange.user) if exchange.user else exchange.user,
         exchange.participant,
         exchange.origin,
         exchange.service,
         exchange.provider,
         exchange.api,
         exchange.operation,
-        request.model,
-        response.model,
+        words_of(request.model),
+        words_of(response.model) if response.model else response.model,
         exchange.method,
-        exchange.target.partition("?")[0],
+        words_of(exchange.target.partition("?")[0].partition("#")[0]),
         request.stream,
         exchange.status,
         exchange.end or "shutdown",

@@ -1,15 +1,18 @@
-"""What the store keeps of a message where content is `redacted`: its JSON with secrets, cards, IBANs, e-mail taken out.
+"""What the store keeps where content is `redacted`: messages' JSON with secrets, cards, IBANs, e-mail taken out.
 
 Changes a copy, never traffic. Where it cannot be sure, it takes out more.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from gateway.model.message import (
+    Blob,
     Entry,
+    File,
     Message,
     Other,
     Part,
@@ -36,10 +39,19 @@ _FIELDS: dict[type, str] = {
     ServerToolCallResponse: "server_tool_call_response",
     Other: "content",
     Uri: "uri",
+    File: "file_id",
 }
 """Where a part has what somebody wrote."""
-_UNLISTED = (b'"type":"other"', b'"type":"uri"')
-"""Parts that are not among an entry's texts."""
+_UNLISTED = re.compile(
+    rb'"(?:type":"(?:other|uri|file)"'
+    rb'|mime_type":"(?!(?:image|audio|video|text|application)/[a-z0-9.+-]{1,12}")'
+    rb'|id":"(?!(?:call|toolu|srvtoolu|mcptoolu|fc|msg)_[0-9A-Za-z]{1,40}"))'
+)
+"""What is not among an entry's texts, and may be somebody's words: it is looked at where it does not look harmless."""
+_KEPT_FIELDS = frozenset({"modality", "sha256"})
+"""The gateway's own words."""
+_STANDARD_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function", ""})
+_WORDS_REMEMBERED, _LONGEST_WORD = 4096, 256
 _ESCAPE_LENGTHS = {"u": 5}
 
 
@@ -60,21 +72,35 @@ def redacted(entry: Entry, detector: Detector) -> bytes:
 
 
 def _redacted(entry: Entry, detector: Detector) -> bytes:
-    if not detector.sensitive(entry) and not any(mark in entry.json for mark in _UNLISTED):
+    if not detector.sensitive(entry) and _UNLISTED.search(entry.json) is None:
         return entry.json
     message = _message_of(entry.json)
-    across = _across(message.parts, detector)
-    parts = tuple(_clean_part(part, detector, across.get(number, [])) for number, part in enumerate(message.parts))
-    name = _clean_text(message.name, detector, []) if message.name else message.name
-    role = _clean_text(message.role, detector, [])
-    return _to_json(msgspec.structs.replace(message, role=role, parts=parts, name=name))
+    across = _across([*map(_text_of, message.parts)], detector)
+    clean = msgspec.structs.replace(
+        message,
+        parts=tuple([_clean_part(part, detector, across.get(number, [])) for number, part in enumerate(message.parts)]),
+        role=_clean_text(message.role, detector, []),
+        name=message.name and _clean_text(message.name, detector, []),
+    )
+    # SECURITY: what still goes over several strings, such as a text and a tool's name, is not to be cut out of them.
+    left = _across([*map(_text_of, clean.parts), *_names_of(clean)], detector)
+    if left:
+        role = message.role if message.role in _STANDARD_ROLES else ""
+        clean = Message(role, (Text(f"[{next(iter(left.values()))[0].category}]"),))
+    return _to_json(clean)
 
 
-def _across(parts: Sequence[Part], detector: Detector) -> dict[int, list[Found]]:
-    """What goes over several parts, by part: a key cut in two is still a key."""
-    texts = [_text_of(part) for part in parts]
+def _names_of(message: Message) -> list[str]:
+    """Role, name and the names of tools, in the order in which detectors see them behind the texts."""
+    names = [part.name for part in message.parts if isinstance(part, ToolCall | ServerToolCall)]
+    role = "" if message.role in _STANDARD_ROLES else message.role
+    return [role, message.name or "", *dict.fromkeys(names)]
+
+
+def _across(texts: Sequence[str], detector: Detector) -> dict[int, list[Found]]:
+    """What goes over several texts, by text: a key cut in two is still a key."""
     across: dict[int, list[Found]] = {}
-    if len(texts) > 1:
+    if len([*filter(None, texts)]) > 1:
         for found in detector.sensitive_in("".join(texts)):
             spots = [*pieces(texts, found.place)]
             for number, place in spots if len(spots) > 1 else ():
@@ -88,14 +114,18 @@ def _text_of(part: Part) -> str:
 
 
 def _clean_part(part: Part, detector: Detector, across: list[Found]) -> Part:
-    if isinstance(part, ToolCall | ServerToolCall):
-        part = msgspec.structs.replace(part, name=_clean_text(part.name, detector, []))
-    field = _FIELDS.get(type(part))
-    if field is None:
-        return part
-    value = getattr(part, field)
-    clean = _clean_text(value, detector, across) if isinstance(value, str) else _clean_value(value, detector)
-    return part if clean is value else msgspec.structs.replace(part, **{field: clean})
+    """Every string of it: also ids, types of media and names of files are what somebody sent."""
+    main = _FIELDS.get(type(part))
+    clean: dict[str, Any] = {}
+    for field in part.__struct_fields__:
+        value = getattr(part, field)
+        if value is None or field in _KEPT_FIELDS or (isinstance(part, Blob) and field == "size"):
+            continue
+        if isinstance(value, str):
+            clean[field] = _clean_text(value, detector, across if field == main else [])
+        else:
+            clean[field] = _clean_value(value, detector)
+    return msgspec.structs.replace(part, **clean)
 
 
 def _clean_text(text: str, detector: Detector, across: list[Found]) -> str:
@@ -157,3 +187,21 @@ def _bare(text: str, start: int, end: int) -> bool:
     return (
         text[start - 1 : start] in (":", "[", ",") and text[end : end + 1] in ("}", "]", ",") and text[start].isdigit()
     )
+
+
+class CleanWords:
+    """Model names, users and paths as they may be stored. They repeat, so those that are clean are remembered."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._clean: dict[str, str] = {}
+
+    def __call__(self, text: str) -> str:
+        known = self._clean.get(text)
+        if known is None:
+            known = _clean_text(text, self._detector, [])
+            if len(text) <= _LONGEST_WORD:
+                if len(self._clean) >= _WORDS_REMEMBERED:
+                    self._clean.clear()
+                self._clean[text] = known
+        return known

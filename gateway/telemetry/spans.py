@@ -226,7 +226,7 @@ def _outcome(
 
 def _add_settings(parts: Parts, exchange: Exchange) -> None:
     request, response = exchange.request, exchange.response
-    path = exchange.target.partition("?")[0]
+    path = exchange.target.partition("?")[0].partition("#")[0]
     parts.append(_call(exchange.method, path, exchange.api, request is not None and request.stream))
     if request is not None:
         for key, value in request.attributes:

@@ -156,3 +156,12 @@ class _Kept(Uplink):
 
     def send(self, record: ExchangeRecord) -> None:
         self.records.append(record)
+
+
+def test_model_user_and_path_are_stored_as_they_may_be(exchange: Exchange) -> None:
+    assert exchange.request is not None
+    exchange.request.model, exchange.user, exchange.target = "m", "u", "/p?q=1"
+    record = record_of(exchange, (), _whole, lambda word: f"<{word}>")
+    assert (record.model, record.user, record.path) == ("<m>", "<u>", "</p>")
+    exchange.target = "/p#key=abc"
+    assert record_of(exchange, (), _whole).path == "/p"

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model.message import (
+    Blob,
     Entry,
+    File,
     Message,
     Other,
     Part,
@@ -20,7 +22,7 @@ from gateway.model.message import (
     Uri,
 )
 from gateway.policy.engine import Found, PolicySet
-from gateway.policy.redaction import redacted
+from gateway.policy.redaction import CleanWords, redacted
 from gateway.providers.known import entry_of
 
 Say = Callable[..., Entry]
@@ -149,4 +151,42 @@ json_values = st.recursive(
 def test_whatever_is_cut_the_json_stays_valid(value: object, text: str, places: list[tuple[int, int]]) -> None:
     entry = entry_of(Message("assistant", (Text(text), ToolCall("t", arguments=value))))
     read = json.loads(redacted(entry, Everywhere(places)))
-    assert [part["type"] for part in read["parts"]] == ["text", "tool_call"]
+    # The second where something is found again over both, and nothing is kept.
+    assert [part["type"] for part in read["parts"]] in (["text", "tool_call"], ["text"])
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Blob("image", KEY, "00", 3),
+        Blob("image", f"image/{KEY}"),
+        File("document", KEY),
+        ToolCall("f", id=KEY),
+        ToolCallResponse("42", id=KEY),
+        ServerToolCall("f", id=KEY),
+        Uri("image", f"https://example.com/?k={KEY}"),
+        Other(KEY),
+    ],
+)
+def test_no_other_string_of_a_part_keeps_a_key(policies: PolicySet, part: Part) -> None:
+    assert KEY.encode() not in redacted(entry_of(Message("user", (part,))), policies)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message("user", (Text(KEY[:12]),), name=KEY[12:]),
+        Message(KEY[12:], (Text(KEY[:12]),)),
+        Message("assistant", (Text(KEY[:12]), ToolCall(KEY[12:]))),
+    ],
+)
+def test_a_key_cut_between_a_text_and_a_name_is_not_kept(policies: PolicySet, message: Message) -> None:
+    kept = redacted(entry_of(message), policies)
+    assert KEY[12:].encode() not in kept
+
+
+def test_words_are_cleaned_and_only_short_ones_remembered(policies: PolicySet) -> None:
+    clean = CleanWords(policies)
+    assert [clean("gpt-4o"), clean(f"/v1/{KEY}/x"), clean("a@b.org")] == ["gpt-4o", "/v1/[credentials]/x", "[personal]"]
+    assert clean("x " * 1000) == "x " * 1000
+    assert clean("gpt-4o") == "gpt-4o"
