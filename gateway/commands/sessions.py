@@ -162,6 +162,8 @@ def _write_turn(turn: Turn, printer: Printer) -> None:
         + printer.coloured(exchange.outcome, exchange.outcome)
         + (f"  {exchange.end}" if exchange.end != "finished" else "")
     )
+    if turn.omitted:
+        printer.line(f"  {turn.omitted} more message{'s' if turn.omitted > 1 else ''} before these")
     for message in added(turn) + answered(turn):
         _write_message(message, printer)
     if exchange.refusal_code or exchange.error_type:

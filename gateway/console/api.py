@@ -5,7 +5,7 @@ from aiohttp import web
 from gateway.console.answers import Page, answered
 from gateway.console.desk import DESK
 from gateway.store.cursors import SessionCursor, turn_after, turn_word
-from gateway.store.queries import MAX_PAGE, SessionRow
+from gateway.store.queries import MAX_PAGE, SessionRow, Turn, TurnPage
 from gateway.store.views import SessionView, TraceView, has_response, session_view, trace_view, traces_of
 
 routes = web.RouteTableDef()
@@ -41,7 +41,11 @@ async def session_traces(request: web.Request) -> web.Response:
     after = turn_after(word) if word is not None else 0
     limit = _limit(request)
     row = await _session(request)
-    page = await request.app[DESK].ask(lambda reader: reader.turns(row, limit, after))
+    # Made into JSON on the thread that read it: megabytes of conversation would hold up the loop.
+    return await request.app[DESK].ask(lambda reader: _traces(reader.turns(row, limit, after)))
+
+
+def _traces(page: TurnPage) -> web.Response:
     items = [trace for turn in page.turns for trace in traces_of(turn)]
     return answered(Page[TraceView](items, turn_word(page.next) if page.next is not None else None))
 
@@ -50,11 +54,17 @@ async def session_traces(request: web.Request) -> web.Response:
 async def trace(request: web.Request) -> web.Response:
     trace_id = request.match_info["id"]
     exchange_id, _, direction = trace_id.rpartition(".")
-    turn = None
+    found = None
     if direction in ("inlet", "response"):
-        turn = await request.app[DESK].ask(lambda reader: reader.turn(exchange_id))
-    if turn is None or (direction == "response" and not has_response(turn)):
+        found = await request.app[DESK].ask(lambda reader: _trace(reader.turn(exchange_id), direction))
+    if found is None:
         raise NotFoundError("no such trace; its id is that of an exchange with .inlet or .response behind it")
+    return found
+
+
+def _trace(turn: Turn | None, direction: str) -> web.Response | None:
+    if turn is None or (direction == "response" and not has_response(turn)):
+        return None
     return answered(trace_view(turn, direction))
 
 

@@ -86,7 +86,10 @@ async def session(request: web.Request) -> web.Response:
     after = turn_after(word) if word is not None else 0
     page = await desk.ask(lambda reader: reader.turns(row, _TURNS_A_PAGE, after))
     later = turn_word(page.next) if page.next is not None else None
-    return pages.page(request, "session.html", session=row, turns=page.turns, later=later, first_page=after == 0)
+    # On a thread as well: megabytes of conversation take longer to render than anybody else may wait for the loop.
+    return await desk.ask(
+        lambda _: pages.page(request, "session.html", session=row, turns=page.turns, later=later, first_page=after == 0)
+    )
 
 
 @routes.get("/login")

@@ -1,7 +1,7 @@
 """What the console, the API and the command line ask the store. Read-only connections; every answer is bounded."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,12 @@ from gateway.store.tables import MIGRATIONS, UnusableDatabaseError, check_versio
 
 MAX_PAGE = 200
 _PAGE_CONTENT_BYTES = 8 * 1024 * 1024
-"""A page ends early where the messages on it get larger than this."""
+"""A page ends early where the messages on it get larger than this, each counted as often as it stands there."""
+_TRACE_CONTENT_BYTES = 4 * _PAGE_CONTENT_BYTES
+_TURN_MESSAGES, _TRACE_MESSAGES = 500, 20_000
+"""At most so many of a request are given, the latest; of an answer, the first."""
+_MESSAGE_OVERHEAD = 256
+"""What a message takes on a page beside its content."""
 _MAX_VARIABLES = 500
 _Row = TypeVar("_Row")
 
@@ -127,6 +132,13 @@ class Turn:
     """In a page from the exchange's `new_from` on; None where the message is not stored any more."""
     outputs: list[MessageRow | None]
     assessments: list[Assessment]
+    omitted: int = 0
+    """Messages ahead of `inputs` that were left out because there are too many."""
+
+    @property
+    def repeated(self) -> int:
+        """Messages ahead of these that earlier requests had."""
+        return len(self.exchange.input_digests) // DIGEST_BYTES - self.omitted - len(self.inputs)
 
 
 @dataclass(slots=True, frozen=True)
@@ -206,13 +218,9 @@ class Reader:
             if not found:
                 return None
             exchange = found[0]
-            messages = _messages(connection, exchange.inputs + exchange.outputs)
-            return Turn(
-                exchange,
-                [messages.get(digest) for digest in exchange.inputs],
-                [messages.get(digest) for digest in exchange.outputs],
-                _assessments(connection, [exchange.id]).get(exchange.id, []),
-            )
+            said = _assessments(connection, [exchange.id]).get(exchange.id, [])
+            turn, _ = _turn(connection, exchange, said, 0, _TRACE_MESSAGES, _TRACE_CONTENT_BYTES)
+            return turn
 
     def newest(self) -> int:
         """The latest exchange's number, 0 where there is none: where a tail begins."""
@@ -283,22 +291,48 @@ def _turns_of(connection: sqlite3.Connection, exchanges: list[ExchangeRow], limi
     """Turns until the limit, or until their messages outweigh a page."""
     assessments = _assessments(connection, [exchange.id for exchange in exchanges])
     turns: list[Turn] = []
-    weight = 0
+    left = _PAGE_CONTENT_BYTES
     for exchange in exchanges[:limit]:
-        inputs, outputs = exchange.inputs[exchange.new_from :], exchange.outputs
-        messages = _messages(connection, inputs + outputs)
-        weight += sum(len(message.json) for message in messages.values())
-        if turns and weight > _PAGE_CONTENT_BYTES:
+        said = assessments.get(exchange.id, [])
+        turn, weight = _turn(connection, exchange, said, exchange.new_from, _TURN_MESSAGES, _PAGE_CONTENT_BYTES)
+        left -= weight
+        if turns and left < 0:
             break
-        turns.append(
-            Turn(
-                exchange,
-                [messages.get(digest) for digest in inputs],
-                [messages.get(digest) for digest in outputs],
-                assessments.get(exchange.id, []),
-            )
-        )
+        turns.append(turn)
     return TurnPage(turns, turns[-1].exchange.n if len(turns) < len(exchanges) else None)
+
+
+def _turn(
+    connection: sqlite3.Connection,
+    exchange: ExchangeRow,
+    said: list[Assessment],
+    new_from: int,
+    count: int,
+    content_bytes: int,
+) -> tuple[Turn, int]:
+    """The turn with at most so many messages and so much content, and what it weighs on a page."""
+    joined = exchange.input_digests[new_from * DIGEST_BYTES :]
+    wanted = digests_of(joined[-count * DIGEST_BYTES :])
+    outputs = digests_of(exchange.output_digests[: count * DIGEST_BYTES])
+    messages = _messages(connection, [*dict.fromkeys(wanted + outputs)])
+    weights = {digest: len(message.json) for digest, message in messages.items()}
+    outputs, heavy = _first(outputs, weights, content_bytes)
+    # The latest first: what an agent or a person asks stands at the end.
+    latest, weight = _first(wanted[::-1], weights, max(0, content_bytes - heavy))
+    inputs = [messages.get(digest) for digest in reversed(latest)]
+    omitted = len(joined) // DIGEST_BYTES - len(inputs)
+    return Turn(exchange, inputs, [messages.get(digest) for digest in outputs], said, omitted), heavy + weight
+
+
+def _first(digests: Sequence[bytes], weights: Mapping[bytes, int], limit: int) -> tuple[list[bytes], int]:
+    """As many as weigh less than the limit together, the first in any case; each weighs as often as it comes."""
+    weight = 0
+    for number, digest in enumerate(digests):
+        more = weights.get(digest, 0) + _MESSAGE_OVERHEAD
+        if number and weight + more > limit:
+            return [*digests[:number]], weight
+        weight += more
+    return [*digests], weight
 
 
 def _messages(connection: sqlite3.Connection, digests: Sequence[bytes]) -> dict[bytes, MessageRow]:

@@ -46,7 +46,7 @@ def added(turn: Turn) -> list[ReadMessage]:
     the previous response.
     """
     start = 0
-    if turn.exchange.new_from:
+    if turn.exchange.new_from and not turn.omitted:
         while start < len(turn.inputs) and _role(turn.inputs[start]) == "assistant":
             start += 1
     return [read(message) for message in turn.inputs[start:]]

@@ -78,6 +78,8 @@ class TraceView(msgspec.Struct):
     otel_trace_id: str
     repeated_messages: int
     """How many earlier messages stood before `messages` in the request and are left out here."""
+    omitted_messages: int
+    """How many after those and before `messages` are left out because there are too many."""
     messages: list[msgspec.Raw]
     assessments: list[Assessment]
 
@@ -152,7 +154,8 @@ def trace_view(turn: Turn, direction: str) -> TraceView:
         usage=_usage(row),
         finish_reasons=row.finish_reasons.split(",") if row.finish_reasons else [],
         otel_trace_id=row.trace_id.hex(),
-        repeated_messages=len(row.inputs) - len(turn.inputs) if inlet else 0,
+        repeated_messages=turn.repeated if inlet else 0,
+        omitted_messages=turn.omitted if inlet else 0,
         messages=[_raw(message) for message in (turn.inputs if inlet else turn.outputs)],
         assessments=[said for said in turn.assessments if said.direction == direction],
     )

@@ -108,3 +108,11 @@ async def test_a_cursor_nobody_gave_out_is_no_crash(script: Client, put: Put) ->
     put(a_record())
     assert (await script.get("/?before=zzz")).status == 400
     assert (await script.get("/sessions/s1?after=zzz")).status == 400
+
+
+async def test_of_a_request_with_too_many_messages_the_number_left_out_is_said(script: Client, put: Put) -> None:
+    message = a_message("hello")
+    put(a_record("a", input_digests=message.digest * 700, messages=(message,)))
+    text = await (await script.get("/sessions/s1")).text()
+    assert "200 more messages before these" in text
+    assert text.count('class="message') < 600

@@ -161,5 +161,35 @@ def _session(reader: Reader) -> SessionRow:
     return session
 
 
+def test_a_request_of_too_many_messages_gives_the_latest(put: Put, reader: Reader) -> None:
+    one, other = a_message("one"), a_message("other")
+    put([a_record("a", input_digests=one.digest * 30_000 + other.digest, messages=(one, other), new_from=10)])
+    session = reader.session("s1")
+    assert session is not None
+    [turn] = reader.turns(session).turns
+    assert turn.inputs == [_row(one)] * 499 + [_row(other)]
+    assert (turn.repeated, turn.omitted) == (10, 29_491)
+    alone = reader.turn("a")
+    assert alone is not None
+    assert len(alone.inputs) == 20_000
+    assert traces_of(alone)[0].omitted_messages == 10_001
+
+
+def test_a_message_weighs_as_often_as_it_is_shown(put: Put, reader: Reader) -> None:
+    large = MessageRecord(b"L" * _DIGEST, "user", b'{"role":"user","x":"%b"}' % (b"x" * 1024 * 1024))
+    put([a_record(str(n), input_digests=large.digest * 5, messages=(large,)) for n in range(3)])
+    put([a_record("many", input_digests=large.digest * 400, messages=(large,))])
+    session = reader.session("s1")
+    assert session is not None
+    page = reader.turns(session)
+    assert [turn.exchange.id for turn in page.turns] == ["0"]
+    assert page.next is not None
+    many = reader.turns(session, after=page.next + 2).turns[0]
+    assert 1 <= len(many.inputs) < 8
+    alone = reader.turn("many")
+    assert alone is not None
+    assert len(alone.inputs) < 32
+
+
 def _row(message: MessageRecord) -> MessageRow:
     return MessageRow(message.digest, message.role, message.json)
