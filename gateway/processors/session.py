@@ -53,7 +53,7 @@ class SessionConfig(ConfigModel):
     closed: ClosedConfig = Field(default_factory=ClosedConfig)
 
 
-_TOOLS_REMEMBERED = 64
+_TOOLS_REMEMBERED, _LARGEST_REMEMBERED = 64, 256 * 1024
 
 
 class SessionProcessor(Processor):
@@ -155,7 +155,9 @@ class SessionProcessor(Processor):
         return {f"ignored.{where}": count for where, count in self.ignored.items()} | self._state.counters
 
     def _tools_digest(self, tools: bytes) -> bytes:
-        """Of the latest tools it is remembered: an agent sends the same 50 KB with each turn."""
+        """Of the latest tools it is remembered: an agent sends the same 50 KB with each turn. Giants are not kept."""
+        if len(tools) > _LARGEST_REMEMBERED:
+            return blake2b(tools, digest_size=16).digest()
         digest = self._tools.get(tools)
         if digest is None:
             if len(self._tools) >= _TOOLS_REMEMBERED:

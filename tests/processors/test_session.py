@@ -137,6 +137,21 @@ def test_claude_code_is_recognised_by_its_body() -> None:
     assert (found.session.id, found.session.source, found.user) == ("cafe", "body", "d")
 
 
+def test_giant_tool_definitions_are_told_apart_but_not_kept() -> None:
+    sessions = processor()
+    places = []
+    for number, tools in enumerate((b"a" * 300_000, b"a" * 300_000, b"b" * 300_000, b"a" * 1000), start=1):
+        found = exchange(number, x_session_id="talk")
+        sessions.on_request(found)
+        found.request = said("hi")
+        found.request.tools = tools
+        sessions.on_tail(found)
+        assert found.session is not None
+        places.append(found.session.new_from)
+    assert places == [0, 1, 0, 0]
+    assert [*map(len, sessions._tools)] == [1000]
+
+
 @pytest.mark.parametrize(
     ("written", "remedy"),
     [
