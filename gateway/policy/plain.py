@@ -29,6 +29,9 @@ _ALSO_IGNORABLE = frozenset(
 )
 """Unicode's Default_Ignorable_Code_Point outside category Cf: fillers and variation selectors."""
 
+_TAG = re.compile("[\U000e0020-\U000e007e]")
+_TAGS = {0xE0000 + code: code for code in range(0x20, 0x7F)}
+"""Unicode's tag characters: nobody sees them, and models read them as the ASCII that they are copies of."""
 _MARKS_IN_A_ROW = 30
 """More are no letter of any language (Unicode's Stream-Safe Text Format, UAX #15)."""
 _MANY_MARKS = re.compile(f"\0{{{_MARKS_IN_A_ROW + 1},}}")
@@ -63,7 +66,11 @@ def readings_of(text: str) -> tuple[Reading, ...]:
     readings = [Reading(text)]
     if not text.isascii() and (plain := plain_text(text)) != text:
         readings.append(Reading(plain, text))
-    if "\\" in text:
+        # As what tags say, and above as if they were not there: they may be the message or cut it.
+        if _TAG.search(text) is not None:
+            said = text.translate(_TAGS)
+            readings.append(Reading(plain_text(said), said))
+    if any("\\" in reading.text for reading in readings):
         readings += [Reading(_unescaped(text), written) for text, written in readings]
     return tuple(dict.fromkeys(readings))
 

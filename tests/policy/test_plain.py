@@ -44,6 +44,13 @@ def test_a_word_is_found_where_it_is_written(text: str, word: str, written: str)
     assert found(text, word) == {written}
 
 
+def test_tags_are_read_as_what_they_copy_and_as_if_they_were_not_there() -> None:
+    tags = "".join(chr(0xE0000 + ord(letter)) for letter in "pass")
+    assert found(f"\U0001f511{tags} b", "pass") == {tags}
+    cut = f"pa{tags}ss"
+    assert cut in found(cut, "pass")
+
+
 def test_plain_text_has_one_reading() -> None:
     assert simple("plain words")
     assert [reading.text for reading in readings_of("plain words")] == ["plain words"]
