@@ -42,6 +42,7 @@ class Pages:
             excerpt=formats.excerpt,
             lines=lambda joined: [line for line in joined.split("\n") if line],
             path=lambda text: quote(text, safe=""),
+            address=_address,
             status=status_of,
             added=added,
             answered=answered,
@@ -54,6 +55,16 @@ class Pages:
 
     def problem(self, request: web.Request, status: int, title: str, text: str) -> web.Response:
         return self.page(request, "problem.html", status, title=title, text=text)
+
+
+def _address(session_id: str, workspace: str | None = None) -> str:
+    """Where a session's page is. Browsers take `.` and `..` for steps in a path, escaped or not: asked by query."""
+    dots = session_id in (".", "..")
+    asked = [f"id={session_id}"] if dots else []
+    if workspace is not None:
+        asked.append(f"workspace={quote(workspace, safe='')}")
+    path = "/session" if dots else f"/sessions/{quote(session_id, safe='')}"
+    return f"{path}?{'&'.join(asked)}" if asked else path
 
 
 PAGES = web.AppKey("pages", Pages)
@@ -75,10 +86,12 @@ async def sessions(request: web.Request) -> web.Response:
     )
 
 
+@routes.get("/session")
 @routes.get("/sessions/{id}")
 async def session(request: web.Request) -> web.Response:
     pages, desk = request.app[PAGES], request.app[DESK]
-    session_id, workspace = request.match_info["id"], request.query.get("workspace")
+    session_id = request.match_info.get("id") or request.query.get("id", "")
+    workspace = request.query.get("workspace")
     row = await desk.ask(lambda reader: reader.session(session_id, workspace))
     if row is None:
         return pages.problem(request, 404, "There is no such session", "It may be older than what the store keeps.")

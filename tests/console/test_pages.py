@@ -116,3 +116,13 @@ async def test_of_a_request_with_too_many_messages_the_number_left_out_is_said(s
     text = await (await script.get("/sessions/s1")).text()
     assert "200 more messages before these" in text
     assert text.count('class="message') < 600
+
+
+async def test_ids_that_are_steps_in_a_path_have_a_page_too(script: Client, put: Put) -> None:
+    for session_id in (".", ".."):
+        put(a_record(session_id, session_id=session_id, preview=f"dots {session_id}"))
+        text = await (await script.get("/")).text()
+        link = f"/session?id={session_id}&amp;workspace=default"
+        assert f'href="{link}"' in text
+        page = await (await script.get(link.replace("&amp;", "&"))).text()
+        assert f'<dd class="id">{session_id}</dd>' in page
