@@ -35,6 +35,8 @@ class Stored:
     """What Phoenix says after all traffic."""
 
     spans: list[dict[str, Any]]
+    """Of exchanges."""
+    tools: list[dict[str, Any]]
     sessions: list[dict[str, Any]]
     usage: dict[str, list[tuple[int, int]]]
     """Input and output tokens by session and exchange, as the SDKs were told them."""
@@ -64,14 +66,22 @@ async def stored(phoenix: Phoenix, model: BuiltinModel, tmp_path_factory: pytest
             ANTHROPIC_SESSION: await _talk_anthropic(gateway),
         }
         await _run_readme(gateway)
-        spans = await phoenix.spans(PROJECT, EXCHANGES)
-    return Stored(spans, await phoenix.sessions(PROJECT), usage)
+        spans = await phoenix.spans(PROJECT, EXCHANGES + 1)
+    tools = [span for span in spans if span["name"].startswith("execute_tool")]
+    return Stored([span for span in spans if span not in tools], tools, await phoenix.sessions(PROJECT), usage)
 
 
 async def test_each_exchange_is_one_span(stored: Stored) -> None:
     assert len(stored.spans) == EXCHANGES
     assert {span["span_kind"] for span in stored.spans} == {"LLM"}
     assert len({span["context"]["trace_id"] for span in stored.spans}) == EXCHANGES
+
+
+async def test_the_tool_that_ran_between_two_exchanges_is_a_span_below_the_first(stored: Stored) -> None:
+    [tool] = stored.tools
+    call, _ = stored.of(ANTHROPIC_SESSION)
+    assert tool["context"]["trace_id"] == call["context"]["trace_id"]
+    assert tool["parent_id"] == call["context"]["span_id"]
 
 
 async def test_sessions_hold_their_own_exchanges_and_no_others(stored: Stored) -> None:
