@@ -1,6 +1,6 @@
 """What reading a request has in common over APIs: repair, known history, tool definitions, raw text as last resort."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -142,7 +142,7 @@ def add_context(reading: RequestReading, raw: msgspec.Raw, known: KnownMessages)
 def add_unread(
     reading: RequestReading,
     body: bytes,
-    names: Collection[str],
+    names: frozenset[str],
     lists: Sequence[tuple[str, Sequence[msgspec.Raw]]],
     known: KnownMessages,
 ) -> None:

@@ -1,13 +1,14 @@
 """What of a request no reader took, for agents alone: an upstream may read it, so it must not go unseen. No I/O.
 
 And JSON that two parsers read differently: names that come twice, or in other letters than the API's own (Go's decoder
-takes `Messages` for `messages`). Nothing here is remembered; who calls does that.
+takes `Messages` for `messages`). Of messages nothing is remembered here; who calls does that.
 """
 
 import json
 import re
 from binascii import a2b_base64
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -26,6 +27,7 @@ _NO_WORDS = b"-0123456789tfn"
 """How JSON begins that is a number, true, false or null."""
 _SHORT = 12
 """Longer numbers may be of a card."""
+_LONGEST_REMEMBERED = 2048
 _AT_A_TIME = 32
 _TEXT_FIELDS = frozenset({"", "content", "text"})
 """What stands here is read as it stands."""
@@ -52,7 +54,7 @@ _URL_SAFE = str.maketrans("-_", "+/")
 
 
 def unread_of(
-    body: bytes, names: Collection[str], lists: Sequence[tuple[str, Sequence[msgspec.Raw]]]
+    body: bytes, names: frozenset[str], lists: Sequence[tuple[str, Sequence[msgspec.Raw]]]
 ) -> tuple[bytes, bool]:
     """The fields of an object that no agent is shown otherwise, as JSON, and whether its names are clear.
 
@@ -72,9 +74,13 @@ def unread_of(
 
 
 def _unread(
-    body: bytes, names: Collection[str], lists: Sequence[tuple[str, Sequence[msgspec.Raw]]]
+    body: bytes, names: frozenset[str], lists: Sequence[tuple[str, Sequence[msgspec.Raw]]]
 ) -> tuple[bytes, bool]:
-    body = _without(body.strip(), lists)
+    frame = _without(body.strip(), lists)
+    return _of_frame(frame, names) if len(frame) > _LONGEST_REMEMBERED else _of_known_frame(frame, names)
+
+
+def _of_frame(body: bytes, names: frozenset[str]) -> tuple[bytes, bool]:
     fields = _decode_object(body)
     clear = _once(body, fields)
     rest = {}
@@ -85,6 +91,10 @@ def _unread(
             continue
         rest[name] = raw
     return _to_json(rest) if rest else b"", clear
+
+
+# A client sends the same model and settings with every call: what is around the messages is gone through once.
+_of_known_frame = lru_cache(maxsize=1024)(_of_frame)
 
 
 def _without(body: bytes, lists: Sequence[tuple[str, Sequence[msgspec.Raw]]]) -> bytes:
@@ -112,6 +122,8 @@ def _span(body: bytes, name: str, items: Sequence[msgspec.Raw], start: int) -> t
     SECURITY: exact, not a guess. `"name"` in valid JSON with no backslash ahead of it is a whole string; with the very
     value behind it that is shown to agents, whichever object it stands in, there is nothing unseen in it.
     """
+    if name != "messages" and not bytes(items[0]):
+        return None  # not there
     key = b'"%b":' % name.encode()
     at = body.find(key, start)
     if at < 1 or body[at - 1 : at] == b"\\":
