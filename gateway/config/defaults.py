@@ -17,7 +17,7 @@ extensions:
   session_state: {url: "memory:"}
 
 receivers:
-  llm: {endpoint: 127.0.0.1:4000}   # OpenAI and Anthropic, with the client's own keys
+  llm: {endpoint: 127.0.0.1:4000}   # the built-in providers, with the client's own keys
 
 processors:
   session: {}
