@@ -7,6 +7,7 @@ import gc
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 
 
@@ -18,6 +19,12 @@ def new_loop() -> asyncio.AbstractEventLoop:
         return asyncio.new_event_loop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
+
+
+def own_command(*arguments: str) -> tuple[str, ...]:
+    """The command line of a process of ours. SECURITY: `-P`, or Python would look for modules in the current folder
+    first, and run whatever is called `gateway` there."""
+    return (sys.executable, "-P", "-m", "gateway", *arguments)
 
 
 _FILES = 65_536

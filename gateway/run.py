@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -18,6 +17,7 @@ from gateway.config.schema import Config
 from gateway.console.config import ConsoleConfig
 from gateway.console.serving import listens_everywhere, opened_url
 from gateway.demo.model import BuiltinModel
+from gateway.process import own_command
 from gateway.supervisor import Child, ControlSocket, Supervisor, bind
 
 _log = structlog.get_logger("gateway.run")
@@ -126,7 +126,7 @@ def _values_of(option: str, argv: Sequence[str]) -> list[str]:
 
 async def run_until_stop(argv: Sequence[str], supervisor: Supervisor) -> None:
     """One more command, to its end or until somebody asks to stop: it has nothing that were worth waiting for."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", *argv)
+    process = await asyncio.create_subprocess_exec(*own_command(*argv))
     stopped = asyncio.create_task(supervisor.wait(), name="stop")
     ended = asyncio.create_task(process.wait(), name="command")
     await asyncio.wait([stopped, ended], return_when=asyncio.FIRST_COMPLETED)

@@ -9,13 +9,14 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
+
+from gateway.process import own_command
 
 _log = structlog.get_logger("gateway.supervisor")
 
@@ -129,7 +130,7 @@ class Supervisor:
         fds = (*child.fds, ready_write, self._alive_read)
         argv = [*child.argv, "--ready-fd", str(ready_write), "--alive-fd", str(self._alive_read)]
         try:
-            child.process = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", *argv, pass_fds=fds)
+            child.process = await asyncio.create_subprocess_exec(*own_command(*argv), pass_fds=fds)
         finally:
             os.close(ready_write)
         try:

@@ -148,3 +148,16 @@ async def test_protobuf_without_its_fast_core_is_said_at_the_start(model: Builti
     slow = {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
     async with WatchedGateway(tmp_path, model.url, environ=slow) as gateway:
         assert "protobuf runs without upb" in gateway.log
+
+
+async def test_a_folder_that_is_called_like_the_program_is_not_run(
+    model: BuiltinModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gateway").mkdir()
+    (tmp_path / "gateway" / "__init__.py").write_text("open('ran', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    async with WatchedGateway(tmp_path, model.url) as gateway, aiohttp.ClientSession() as session:
+        caller = Caller(gateway, session)
+        await caller.call()
+    assert caller.statuses == [200]
+    assert not (tmp_path / "ran").exists()

@@ -51,7 +51,7 @@ class Gateway:
     async def start(self) -> None:
         with self._log_file.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "gateway", "run", "--config", str(self.config_file)),
+                *(sys.executable, "-P", "-m", "gateway", "run", "--config", str(self.config_file)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=asyncio.subprocess.STDOUT,
@@ -88,7 +88,7 @@ class Gateway:
     async def cli(self, *arguments: str) -> str:
         """Another `spangate` command on the same configuration; its standard output."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway", *arguments, "--config", str(self.config_file)),
+            *(sys.executable, "-P", "-m", "gateway", *arguments, "--config", str(self.config_file)),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=self._environ,
