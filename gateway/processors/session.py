@@ -141,6 +141,8 @@ class SessionProcessor(Processor):
         if exchange.user is None:
             exchange.user = user_of(reading, self.ignored)
         session = exchange.session
+        if session.source == "new":
+            return  # a session of one, that nobody comes back to: there was nothing before
         # Instructions and tools first: where they have changed, nothing of this exchange is "what the parent had".
         ahead = [entry.digest for entry in reading.system]
         if reading.tools is not None:

@@ -54,6 +54,7 @@ class ClientConnection(Joining):
         self._lingering = False
         self._spoiled = False
         self._hold = False
+        self._paused = False
         self._early = None
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -253,7 +254,8 @@ class ClientConnection(Joining):
         if relay is not None:
             self._server.relays.discard(relay)
         self._hold = False
-        self._steer()
+        if self._paused:
+            self._steer()
         if not keep_alive or self._spoiled or self._server.draining:
             self._close_gently(request_read=self._receiving is None)
             return
@@ -298,7 +300,8 @@ class ClientConnection(Joining):
             return
         full = self._piled > PILE_BYTES or len(self._pending) > PENDING_LIMIT
         full = full or (self._early is not None and len(self._early) > PILE_BYTES)
-        if self._hold or self.blocked or self._spoiled or full:
+        self._paused = self._hold or self.blocked or self._spoiled or full
+        if self._paused:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

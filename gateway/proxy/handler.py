@@ -20,8 +20,7 @@ class ForwardProxy:
     """The value of `Proxy-Authorization`; empty: none."""
 
 
-@dataclass(slots=True, frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a connection goes. Equal origins share kept connections."""
 
     host: str

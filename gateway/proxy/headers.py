@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
+from itertools import compress
 
 from gateway.model.exchange import Headers
 
@@ -81,17 +83,24 @@ def named_in_connection(value: bytes) -> frozenset[bytes]:
 def forwardable(headers: Headers, fields: dict[bytes, bytes], dropped: frozenset[bytes]) -> Headers:
     """The end-to-end headers, name, value and order kept; `fields` are the same by name.
 
-    SECURITY: a header named in Connection must not cross (RFC 9110, 7.6.1).
+    SECURITY: a header named in Connection must not cross (RFC 9110, 7.6.1); nobody but the gateway speaks for it.
     """
     connection = fields.get(b"connection")
     if connection is not None:
-        dropped = dropped | named_in_connection(connection)
-    return [header for name, header in zip(lower_names(headers, fields), headers, strict=True) if name not in dropped]
+        dropped |= named_in_connection(connection)
+    return list(compress(headers, crossing(lower_names(headers, fields), dropped)))
 
 
-def lower_names(headers: Headers, fields: dict[bytes, bytes]) -> Iterable[bytes]:
+def lower_names(headers: Headers, fields: dict[bytes, bytes]) -> tuple[bytes, ...]:
     """The headers' names in lower case, in their order: the map's own, where none is repeated."""
-    return fields if len(fields) == len(headers) else [name.lower() for name, _ in headers]
+    return tuple(fields) if len(fields) == len(headers) else tuple([name.lower() for name, _ in headers])
+
+
+# A client sends the same names with every call, an upstream with every answer. A name is no longer than a head may be.
+@lru_cache(maxsize=256)
+def crossing(names: tuple[bytes, ...], dropped: frozenset[bytes]) -> tuple[bool, ...]:
+    """Which of the headers with these names cross: all but `dropped` and the gateway's own."""
+    return tuple([name not in dropped and not name.startswith(OURS) for name in names])
 
 
 def trailer_lines(trailers: Headers, fields: dict[bytes, bytes], withheld: frozenset[bytes] = frozenset()) -> bytes:

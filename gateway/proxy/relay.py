@@ -10,7 +10,7 @@ from gateway.model.exchange import Captured, Exchange, Headers
 from gateway.proxy.connecting import ConnectError
 from gateway.proxy.ending import Client, Ending
 from gateway.proxy.handler import Handler, Plan, RequestHead
-from gateway.proxy.headers import HOP_BY_HOP, OURS, by_name, forwardable, lines, request_head, trailer_lines
+from gateway.proxy.headers import HOP_BY_HOP, by_name, forwardable, lines, request_head, trailer_lines
 from gateway.proxy.refusals import internal, too_large
 from gateway.proxy.upstream import NO_BODY_STATUS, Pool, ResponseHead, UpstreamConnection
 
@@ -247,7 +247,7 @@ class Relay(Ending):
 
     def on_interim(self, status: int, reason: bytes, headers: Headers) -> None:
         if self.head.http_minor == 1 and status != 100:
-            passed = _passed(headers, by_name(headers))
+            passed = forwardable(headers, by_name(headers), HOP_BY_HOP)
             self._out.append(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, lines(passed)))
 
     def on_response(self, response: ResponseHead) -> None:
@@ -272,7 +272,7 @@ class Relay(Ending):
         if not self._keep_alive or self.head.http_minor == 0 or not self._body_complete:
             self._keep_alive = False
             framing += b"Connection: close\r\n"
-        passed = _passed(response.headers, fields, dropped)
+        passed = forwardable(response.headers, fields, dropped)
         self._out.append(
             b"HTTP/1.1 %d %b\r\n%b%b%b\r\n"
             % (status, response.reason, lines(passed), self._handler.response_headers(exchange), framing)
@@ -348,14 +348,6 @@ class Relay(Ending):
     def on_upstream_writable(self, writable: bool) -> None:
         if not self._body_complete:
             self._client.hold(not writable)
-
-
-def _passed(headers: Headers, fields: dict[bytes, bytes], dropped: frozenset[bytes] = HOP_BY_HOP) -> Headers:
-    """What of an upstream's headers reaches the client."""
-    forged = [name for name in fields if name[:11] == OURS]
-    if forged:  # nobody but the gateway speaks for the gateway
-        dropped = dropped.union(forged)
-    return headers if dropped.isdisjoint(fields) else forwardable(headers, fields, dropped)
 
 
 def chunk(data: bytes) -> bytes:

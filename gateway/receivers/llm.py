@@ -6,6 +6,8 @@ import time
 from base64 import b64decode
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import compress
 from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -15,7 +17,7 @@ from gateway.model.exchange import Captured, Connection, Exchange, Headers, Refu
 from gateway.model.randomness import random_bytes
 from gateway.pipeline import Pipeline
 from gateway.proxy.handler import Origin, Plan, RequestHead, Talk
-from gateway.proxy.headers import NOT_FORWARDED, lower_names, named_in_connection
+from gateway.proxy.headers import NOT_FORWARDED, crossing, lower_names, named_in_connection
 from gateway.proxy.routes import GOOGLES, Routes
 from gateway.proxy.upgrades import asks_websocket
 from gateway.receivers.aws import (
@@ -45,14 +47,12 @@ _OURS = frozenset(
     }
 )
 _TRACE_CONTEXT = frozenset({b"traceparent", b"tracestate", b"baggage"})
-_OUR_PREFIX = b"x-spangate-"
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _REPLACED = _CREDENTIALS | {b"x-amz-security-token"}
 """What a client may authenticate itself with: goes where the gateway holds the key."""
 _MAY_CARRY_KEY = _CREDENTIALS | {b"cookie"}
 _NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
-_NONE: frozenset[bytes] = frozenset()
 _GATEWAY_KEY = re.compile(rb"(?<![A-Za-z0-9_-])sg-", re.IGNORECASE)
 """Behind a scheme, a comma, a quote or a cookie's name: wherever a value or a part of one may begin."""
 _BASIC = re.compile(rb"\s*basic\s+([A-Za-z0-9+/=_-]+)", re.IGNORECASE)
@@ -269,22 +269,23 @@ class LlmReceiver:
         return exchange
 
     def _forward(self, head: RequestHead, upstream: _Upstream, exchange: Exchange) -> Headers:
-        dropped = self._dropped if upstream.credential is None else self._dropped | _REPLACED
+        dropped = self._dropped if upstream.credential is None else self._withheld
         fields, headers = head.header_map, head.headers
-        # SECURITY: a gateway key is for the gateway, in whichever slot it came.
-        carrying = _with_gateway_key(head)
-        if carrying:
-            dropped |= carrying
+        names = lower_names(headers, fields)
+        slots, host = _places(names)
+        if slots:
+            # SECURITY: a gateway key is for the gateway, in whichever slot it came.
+            carrying = [name for at, name in slots if _carries_gateway_key(headers[at][1])]
+            dropped = dropped.union(carrying) if carrying else dropped
         if b"connection" in fields:
             dropped |= named_in_connection(fields[b"connection"])
         authority = upstream.authority
-        passed = [
-            (header if name != b"host" else (header[0], authority))
-            for name, header in zip(lower_names(headers, fields), headers, strict=True)
-            if name not in dropped and name[:11] != _OUR_PREFIX
-        ]
-        if b"host" not in fields:
-            passed.insert(0, (b"Host", authority))
+        if host is None:
+            headers, names = [(b"Host", authority), *headers], (b"host", *names)
+        else:
+            headers = headers.copy()
+            headers[host] = (headers[host][0], authority)
+        passed = list(compress(headers, crossing(names, dropped)))
         if upstream.credential is not None:
             passed.append(upstream.credential)
         if self._propagate:
@@ -361,14 +362,19 @@ def _masked(target: str) -> str:
     )
 
 
-def _with_gateway_key(head: RequestHead) -> frozenset[bytes]:
-    """The credential slots that carry one, also where the header is repeated and only one of them does."""
-    fields = head.header_map
-    if len(fields) == len(head.headers):
-        carrying = [slot for slot in _MAY_CARRY_KEY if slot in fields and _carries_gateway_key(fields[slot])]
-        return frozenset(carrying) if carrying else _NONE
-    slots = [name.lower() for name, value in head.headers if _carries_gateway_key(value)]
-    return _MAY_CARRY_KEY.intersection(slots)
+class _Places(NamedTuple):
+    """Where among a request's headers something stands that must be looked at."""
+
+    slots: tuple[tuple[int, bytes], ...]
+    """Of credentials, with their names."""
+    host: int | None
+
+
+# As `crossing`: the same client says the same names again and again.
+@lru_cache(maxsize=256)
+def _places(names: tuple[bytes, ...]) -> _Places:
+    slots = tuple([(at, name) for at, name in enumerate(names) if name in _MAY_CARRY_KEY])
+    return _Places(slots, names.index(b"host") if b"host" in names else None)
 
 
 def _carries_gateway_key(value: bytes) -> bool:

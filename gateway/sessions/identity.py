@@ -16,6 +16,7 @@ HeaderMap = Mapping[bytes, bytes]
 """Values by lower-case name."""
 
 _CREDENTIALS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
+_LABELS = frozenset({b"x-user-id", b"x-participant", b"x-origin", b"x-service", b"x-workspace"})
 _WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PARTICIPANTS: dict[bytes, Participant] = {
     b"user": "user",
@@ -70,6 +71,8 @@ def identity_of(headers: HeaderMap, principal: str, client: Client, provider: st
 
     Until there are gateway keys nothing limits `x-workspace`: it sorts, it does not protect.
     """
+    if _LABELS.isdisjoint(headers):
+        return Identity("default", principal, None, None, client.family, provider)
     user = headers.get(b"x-user-id")
     participant = headers.get(b"x-participant")
     origin = headers.get(b"x-origin")

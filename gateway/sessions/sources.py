@@ -8,6 +8,7 @@ account and user ids, and `prompt_cache_key` (many conversations may share one).
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -91,8 +92,6 @@ BODY = (
     "metadata.chat_id",
     "episode_id",
 )
-_NAMES_REMEMBERED = 1024
-_UNRANKED = -1
 
 
 class Named(NamedTuple):
@@ -121,8 +120,8 @@ class Sources:
         first = [name.lower().encode() for name in configured]
         names = dict.fromkeys([*first, *BORROWED])
         self._rank_of: dict[bytes, int] = {name: rank for rank, name in enumerate(names)}
-        self._generic_rank = len(names)
-        self._remembered = len(names) + _NAMES_REMEMBERED
+        # A client says the same names with every call.
+        self._candidates = lru_cache(maxsize=256)(self._ranked)
         self.ignored: Counter[str] = Counter()
         """Borrowed ids that could not be ids, by where they stood."""
 
@@ -140,18 +139,7 @@ class Sources:
         return self._borrowed(headers)
 
     def _borrowed(self, headers: HeaderMap) -> Named | None:
-        ranks = self._rank_of
-        candidates: list[tuple[int, bytes]] = []
-        for name in headers:
-            rank = ranks.get(name)
-            if rank is None:
-                rank = self._rank(name)
-            if rank >= 0:
-                candidates.append((rank, name))
-        if not candidates:
-            return None
-        candidates.sort()
-        for _, name in candidates:
+        for name in self._candidates(tuple(headers)):
             value = headers[name]
             found = _session_of_turn(value) if name == _TURN_METADATA else bounded(value)
             if found is not None:
@@ -159,13 +147,11 @@ class Sources:
             self.ignored["header"] += 1
         return None
 
-    def _rank(self, name: bytes) -> int:
-        """The generic pattern: `x-…-session-id`."""
-        generic = name.startswith(b"x-") and name.endswith(b"-session-id") and name not in _NEVER
-        rank = self._generic_rank if generic and len(name) > len(b"x--session-id") else _UNRANKED
-        if len(self._rank_of) < self._remembered and len(name) <= 64:
-            self._rank_of[name] = rank
-        return rank
+    def _ranked(self, names: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Those of a request's header names that may name a session, the surest first."""
+        generic = len(self._rank_of)
+        ranks = [(self._rank_of.get(name, generic), name) for name in names if name in self._rank_of or _generic(name)]
+        return tuple([name for _, name in sorted(ranks)])
 
     def in_body(self, reading: RequestReading) -> Named | None:
         """The id that the body names."""
@@ -183,6 +169,12 @@ class Sources:
                 return Named(found, False)
             self.ignored["body"] += 1
         return None
+
+
+def _generic(name: bytes) -> bool:
+    """The generic pattern: `x-…-session-id`."""
+    generic = name.startswith(b"x-") and name.endswith(b"-session-id") and name not in _NEVER
+    return generic and len(name) > len(b"x--session-id")
 
 
 def _session_of_turn(metadata: bytes) -> str | None:
