@@ -73,12 +73,12 @@ class AnthropicMessages:
         reading = RequestReading()
         reading.model = decoded.model if isinstance(decoded.model, str) else ""
         reading.stream = decoded.stream is True
-        entries(reading, reading.messages, decoded.messages, read_message, known)
+        messages = entries(reading, reading.messages, decoded.messages, read_message, known)
         if decoded.system is not NO_RAW:
             _add_system(reading, bytes(decoded.system), known)
         if decoded.tools is not NO_RAW:
             add_tools(reading, decoded.tools, known)
-        large = (("tools", (decoded.tools,)), ("system", (decoded.system,)), ("messages", decoded.messages))
+        large = (("tools", (decoded.tools,)), ("system", (decoded.system,)), ("messages", messages))
         add_unread(reading, body, _NAMES, large, known)
         _add_settings(reading.attributes, decoded)
         if isinstance(decoded.metadata, dict):

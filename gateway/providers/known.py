@@ -37,20 +37,15 @@ def entry_of(message: Message | Unread) -> Entry:
     Two entries have the same digest exactly if their neutral JSON is the same. An answer's entry has a finish reason in
     its JSON and the same answer repeated in the next request has none: apart from that the JSON of both is kept equal.
     """
+    more: tuple[str, ...] = ()
     if isinstance(message, Unread):
         message, more = message
-        return _entry_of(message, (*texts_of(message), *more))
-    return _entry_of(message)
-
-
-def _entry_of(message: Message, texts: tuple[str, ...] | None = None) -> Entry:
     json = _to_json(message)
     parts = message.parts
     # Most messages are one text: asked directly, a third of the time that the general way takes.
     plain = len(parts) == 1 and type(parts[0]) is Text and message.name is None and message.role in ROLES
-    if texts is None:
-        texts = (parts[0].content,) if plain else texts_of(message)  # type: ignore[union-attr]
-    return Entry(blake2b(json, digest_size=16).digest(), message.role, json, texts)
+    texts = (parts[0].content,) if plain else texts_of(message)  # type: ignore[union-attr]
+    return Entry(blake2b(json, digest_size=16).digest(), message.role, json, texts + more if more else texts)
 
 
 def texts_of(message: Message) -> tuple[str, ...]:

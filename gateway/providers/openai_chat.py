@@ -3,6 +3,7 @@
 Source: types of openai 3.54 (`types/chat/completion_create_params.py`), platform.openai.com/docs/api-reference/chat.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -78,16 +79,18 @@ class OpenAIChat:
         if decoded is None:
             return unreadable_request(body)
         reading = RequestReading(model=model_of(decoded.model, target))
-        entries(reading, reading.messages, decoded.messages, read_message, known)
+        large: tuple[tuple[str, Sequence[bytes | msgspec.Raw]], ...]
+        large = (("messages", entries(reading, reading.messages, decoded.messages, read_message, known)),)
         if decoded.stream is True:
             reading.stream = True
             options = decoded.stream_options
             reading.usage_requested = isinstance(options, dict) and options.get("include_usage") is True
         if decoded.tools is not NO_RAW:
             add_tools(reading, decoded.tools, known)
+            large = (("tools", (decoded.tools,)), *large)
         if decoded.functions is not NO_RAW:
             add_tools(reading, decoded.functions, known)
-        add_unread(reading, body, _NAMES, (("tools", (decoded.tools,)), ("messages", decoded.messages)), known)
+        add_unread(reading, body, _NAMES, large, known)
         _add_settings(reading.attributes, decoded)
         if decoded.user is not None or decoded.safety_identifier is not None:
             reading.user = text_or_none(decoded.user) or text_or_none(decoded.safety_identifier)

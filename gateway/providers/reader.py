@@ -4,6 +4,7 @@ Decides which of the two it is, keeps what was not understood as raw text, and n
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from gateway.model.message import ResponseReading
@@ -65,6 +66,11 @@ _DECODERS: Mapping[str, Callable[[], EventDecoder]] = {
 """By content type."""
 
 
+@lru_cache(maxsize=256)
+def _decoder_of(content_type: str) -> Callable[[], EventDecoder] | None:
+    return _DECODERS.get(content_type.partition(";")[0].strip().lower())
+
+
 _UNREADABLE_LIMIT = 1000
 """After so many events that nobody understands the rest is not tried: mending each would hold up a worker."""
 
@@ -83,8 +89,9 @@ class BodyReader:
         self._answer = answer
         self._raw_shown = raw
         self._status = status
-        made = _DECODERS.get(content_type.partition(";")[0].strip().lower()) if decoder is None else None
-        self._decoder: EventDecoder | None = made() if made is not None else decoder
+        if decoder is None and (made := _decoder_of(content_type)) is not None:
+            decoder = made()
+        self._decoder = decoder
         self._chunks: list[bytes] = []
         self._taken = 0
         self._unreadable: list[bytes] = []

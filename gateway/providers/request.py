@@ -78,23 +78,26 @@ def unreadable_request(body: bytes) -> RequestReading:
 def entries(
     reading: RequestReading,
     into: list[Entry],
-    raws: list[msgspec.Raw],
+    raws: Sequence[msgspec.Raw],
     read: Callable[[bytes], Message | Unread],
     known: KnownMessages,
-) -> None:
+) -> Sequence[bytes]:
     """Adds an entry for each message; one that cannot be understood is raw text and marks the reading.
 
     So are too many of them, together: each costs more than its bytes, and no conversation has a million messages.
+    Returns the messages' bytes.
     """
-    if len(raws) > MAX_ENTRIES:
+    items = [*map(bytes, raws)]
+    if len(items) > MAX_ENTRIES:
         reading.state = "unreadable"
-        into.append(raw_entry(b"[%b]" % b",".join(map(bytes, raws)), "user"))
-        return
+        into.append(raw_entry(b"[%b]" % b",".join(items), "user"))
+        return items
     entry = known.entry
     try:
-        into += [entry(bytes(raw), read) for raw in raws]
+        into += [entry(item, read) for item in items]
     except (ValueError, RecursionError):
-        into += [_entry(reading, bytes(raw), read, known) for raw in raws]
+        into += [_entry(reading, item, read, known) for item in items]
+    return items
 
 
 def _entry(
@@ -143,7 +146,7 @@ def add_unread(
     reading: RequestReading,
     body: bytes,
     names: frozenset[str],
-    lists: Sequence[tuple[str, Sequence[msgspec.Raw]]],
+    lists: Sequence[tuple[str, Sequence[bytes | msgspec.Raw]]],
     known: KnownMessages,
 ) -> None:
     """Whatever the body says outside messages and tools, as text for agents; `unread_of` says what is handed in.

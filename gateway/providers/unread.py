@@ -50,11 +50,13 @@ _VOCABULARY = ROLES | _MESSAGE_NAMES | _PART_NAMES | OPAQUE
 """What the APIs themselves say; nobody hides anything in it."""
 _JOINED_LIMIT = 16
 _BEGIN = 4096
+_BACKSLASH = ord("\\")
+_KEYS = {name: b'"%b":' % name.encode() for name in _SHOWN_WHOLE}
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
 def unread_of(
-    body: bytes, names: frozenset[str], lists: Sequence[tuple[str, Sequence[msgspec.Raw]]]
+    body: bytes, names: frozenset[str], lists: Sequence[tuple[str, Sequence[bytes | msgspec.Raw]]]
 ) -> tuple[bytes, bool]:
     """The fields of an object that no agent is shown otherwise, as JSON, and whether its names are clear.
 
@@ -63,24 +65,19 @@ def unread_of(
     one of `names` in other letters. Linear. Raises nothing for a body that was decoded before.
     """
     try:
-        return _unread(body, names, lists)
+        frame = _without(body, lists)
+        return _of_frame(frame, names) if len(frame) > _LONGEST_REMEMBERED else _of_known_frame(frame, names)
     except ValueError:
         try:
-            return _unread(repaired(body), names, ())
+            return _of_frame(repaired(body), names)
         except (ValueError, RecursionError):
             return b"", False
     except RecursionError:
         return b"", False
 
 
-def _unread(
-    body: bytes, names: frozenset[str], lists: Sequence[tuple[str, Sequence[msgspec.Raw]]]
-) -> tuple[bytes, bool]:
-    frame = _without(body.strip(), lists)
-    return _of_frame(frame, names) if len(frame) > _LONGEST_REMEMBERED else _of_known_frame(frame, names)
-
-
 def _of_frame(body: bytes, names: frozenset[str]) -> tuple[bytes, bool]:
+    body = body.strip()
     fields = _decode_object(body)
     clear = _once(body, fields)
     rest = {}
@@ -97,15 +94,19 @@ def _of_frame(body: bytes, names: frozenset[str]) -> tuple[bytes, bool]:
 _of_known_frame = lru_cache(maxsize=1024)(_of_frame)
 
 
-def _without(body: bytes, lists: Sequence[tuple[str, Sequence[msgspec.Raw]]]) -> bytes:
+def _without(body: bytes, lists: Sequence[tuple[str, Sequence[bytes | msgspec.Raw]]]) -> bytes:
     """The body with 0 for these fields' values, where they stand as they were decoded."""
     spans: list[tuple[int, int]] = []
+    behind = 0
     for name, items in lists:
         # Behind what was found already first: looking through 50 KB of tools for a name takes longer than all else.
-        behind = max([end for _, end in spans], default=0)
         span = _span(body, name, items, behind) or (_span(body, name, items, 0) if behind else None)
         if span is not None:
             spans.append(span)
+            behind = max(behind, span[1])
+    if len(spans) == 1:
+        begin, end = spans[0]
+        return b"%b0%b" % (body[:begin], body[end:])
     spans.sort()
     pieces: list[bytes] = []
     kept = 0
@@ -116,20 +117,18 @@ def _without(body: bytes, lists: Sequence[tuple[str, Sequence[msgspec.Raw]]]) ->
     return b"".join([*pieces, body[kept:]]) if pieces else body
 
 
-def _span(body: bytes, name: str, items: Sequence[msgspec.Raw], start: int) -> tuple[int, int] | None:
+def _span(body: bytes, name: str, items: Sequence[bytes | msgspec.Raw], start: int) -> tuple[int, int] | None:
     """Where the value of this field stands, if the first of its name from `start` on is just what was decoded.
 
     SECURITY: exact, not a guess. `"name"` in valid JSON with no backslash ahead of it is a whole string; with the very
     value behind it that is shown to agents, whichever object it stands in, there is nothing unseen in it.
     """
-    if name != "messages" and not bytes(items[0]):
-        return None  # not there
-    key = b'"%b":' % name.encode()
+    key = _KEYS[name]
     at = body.find(key, start)
-    if at < 1 or body[at - 1 : at] == b"\\":
+    if at < 1 or body[at - 1] == _BACKSLASH:
         return None
     begin = at + len(key)
-    if body.startswith(b" ", begin):
+    if body[begin : begin + 1] == b" ":
         begin += 1
     if name != "messages":
         value = bytes(items[0])
@@ -137,7 +136,7 @@ def _span(body: bytes, name: str, items: Sequence[msgspec.Raw], start: int) -> t
         return (begin, begin + len(value)) if whole else None
     at = begin + 1
     behind = at + len(bytes(items[0])) if items else at
-    separator = b", " if body.startswith(b", ", behind) else b","
+    separator = b", " if body[behind : behind + 2] == b", " else b","
     # A few at a time: a copy of all of them is as large as the body, and the memory for that is new each time.
     for first in range(0, len(items), _AT_A_TIME):
         values = separator.join(items[first : first + _AT_A_TIME])
@@ -146,7 +145,7 @@ def _span(body: bytes, name: str, items: Sequence[msgspec.Raw], start: int) -> t
         if not body.startswith(values, at):
             return None
         at += len(values)
-    return (begin, at + 1) if body.startswith(b"[", begin) and body.startswith(b"]", at) else None
+    return (begin, at + 1) if body[begin : begin + 1] == b"[" and body[at : at + 1] == b"]" else None
 
 
 def _once(body: bytes, fields: dict[str, msgspec.Raw]) -> bool:
