@@ -25,14 +25,16 @@ class Captured(msgspec.Struct, eq=False, gc=False):
     chunks: list[bytes] = []
 
     def add(self, data: bytes) -> None:
-        self.size += len(data)
-        room = self.limit - self.kept
-        if room <= 0:
-            return
-        if len(data) > room:
-            data = data[:room]
+        size = len(data)
+        self.size += size
+        kept = self.kept + size
+        if kept > self.limit:
+            data = data[: self.limit - self.kept]
+            kept = self.limit
+            if not data:
+                return
         self.chunks.append(data)
-        self.kept += len(data)
+        self.kept = kept
 
     @property
     def truncated(self) -> bool:

@@ -190,10 +190,11 @@ class PolicySet:
         for entry in entries:
             counts = entry.notes.get(key)
             if counts is None:
-                waited_s = perf_counter() - began
-                if limit_s is not None and waited_s > limit_s:
-                    unseen = True
-                    break
+                if limit_s is not None:
+                    waited_s = perf_counter() - began
+                    if waited_s > limit_s:
+                        unseen = True
+                        break
                 counts = self._scanned(entry, failed)
             if counts:
                 held.append(counts)
@@ -216,10 +217,17 @@ class PolicySet:
         """Look through a message and remember it, unless a detector failed: that is tried again next time."""
         broken: set[int] = set()
         texts = entry.texts
-        noticed = [self._noticed(text, broken) for text in texts]
-        joined = self._noticed("".join(texts), broken) if len(texts) > 1 else []
-        # Nearly every message ends here: the rest of the search is not even prepared.
-        counts = self._counted(noticed, joined, broken) if joined or any(noticed) else ()
+        counts: Counts = ()
+        if len(texts) == 1:
+            noticed = self._noticed(texts[0], broken)
+            if noticed:
+                counts = self._counted([noticed], [], broken)
+        elif texts:
+            each = [self._noticed(text, broken) for text in texts]
+            joined = self._noticed("".join(texts), broken)
+            # Nearly every message ends here: the rest of the search is not even prepared.
+            if joined or any(each):
+                counts = self._counted(each, joined, broken)
         if broken:
             failed |= broken
             self.counters["detector_failures"] += len(broken)

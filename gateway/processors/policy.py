@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+from gateway.contracts import Processor
 from gateway.model.exchange import Exchange, Refusal
 from gateway.model.message import Entry, RequestReading, ResponseReading
-from gateway.model.span import Span
 from gateway.model.verdict import Assessment, Direction
 from gateway.policy.engine import Part, PolicySet
 from gateway.policy.judging import Gap
@@ -36,9 +36,7 @@ def policies_of(config: PolicyConfig) -> PolicySet:
     return PolicySet(load_agents(config.files), config.on_error, config.timeout)
 
 
-class PolicyProcessor:
-    """Implements `Processor`."""
-
+class PolicyProcessor(Processor):
     def __init__(self, config: PolicyConfig, policies: PolicySet) -> None:
         self.needs_reading = policies.asked("inlet", "inline")
         self._asked_later = policies.asked("inlet", "tail")
@@ -57,9 +55,6 @@ class PolicyProcessor:
             exchange.refusal = _refusal(verdict.decisive)
             self._counters["blocked"] += 1
 
-    def on_end(self, exchange: Exchange) -> None:
-        """Nothing to do."""
-
     def on_tail(self, exchange: Exchange) -> None:
         """Observers and shadows on the request, everybody on the response."""
         said: list[Assessment] = []
@@ -71,10 +66,6 @@ class PolicyProcessor:
         if self._asked_back and exchange.response is not None and exchange.refusal is None:
             said += self._response(exchange.response)
         self._add(exchange, said)
-
-    def on_span(self, span: Span) -> Span | None:
-        """Nothing to hold in."""
-        return span
 
     def counters(self) -> dict[str, int]:
         """`assessed`, `flagged`, `escalated`, `blocked`, `incomplete`, `failures`, `detector_failures` …"""

@@ -227,16 +227,17 @@ def _outcome(
 def _add_settings(parts: Parts, exchange: Exchange) -> None:
     request, response = exchange.request, exchange.response
     path = exchange.target.partition("?")[0].partition("#")[0]
-    parts.append(_call(exchange.method, path, exchange.api, request is not None and request.stream))
-    if request is not None:
-        for key, value in request.attributes:
-            parts.append((key, _typed(key, value)))
-    if response is not None:
-        parts += response.attributes
+    if request is None:
+        parts.append(_call(exchange.method, path, exchange.api, False, ()))
+    else:
+        parts.append(_call(exchange.method, path, exchange.api, request.stream, tuple(request.attributes)))
+    if response is not None and response.attributes:
+        parts.append(_facts(tuple(response.attributes)))
 
 
 @remembered
-def _call(method: str, path: str, api: str, stream: bool) -> tuple[Attribute, ...]:
+def _call(method: str, path: str, api: str, stream: bool, settings: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
+    """As a client says it all with every call."""
     known_method = method in _METHODS
     found: list[tuple[str, AttributeValue | None]] = [
         (sc.HTTP_REQUEST_METHOD, method if known_method else "_OTHER"),
@@ -244,8 +245,15 @@ def _call(method: str, path: str, api: str, stream: bool) -> tuple[Attribute, ..
         (sc.URL_PATH, path),
         (sc.OPENAI_API_TYPE, _API_TYPES.get(api)),
         (sc.GEN_AI_REQUEST_STREAM, stream or None),
+        *[(key, _typed(key, value)) for key, value in settings],
     ]
     return tuple((key, value) for key, value in found if value is not None)
+
+
+@remembered
+def _facts(said: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
+    """As an upstream says them with every answer."""
+    return said
 
 
 def _typed(key: str, value: AttributeValue) -> AttributeValue:

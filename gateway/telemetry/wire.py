@@ -51,13 +51,15 @@ def key_values(tag: bytes, parts: Iterable[Attribute | Block]) -> list[bytes]:
     """
     fields: list[bytes] = []
     for part in parts:
-        if isinstance(part, Block):
+        if type(part) is Block:
             fields.append(part.encoded or _block(tag, part))
             continue
-        key, value = part
+        key, value = part  # type: ignore[misc]  # no block, so an attribute
         if type(value) is str:
             data = utf8(value)
-            fields += (text_head(tag, key, len(data)), data)
+            size = len(data)
+            head = _short_text_head(tag, key, size) if size < _SHORT else _text_head(tag, key, size)
+            fields += (head, data)
         elif type(value) is float:
             fields += (_short_value_head(tag, key, 11), _DOUBLE, _double(value))
         else:
