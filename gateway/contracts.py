@@ -23,6 +23,9 @@ class KnownMessages(Protocol):
         Raises what `read` raises (ValueError for JSON that is not a message).
         """
 
+    def entries(self, raws: Sequence[bytes], read: Callable[[bytes], Message | Unread]) -> list[Entry]:
+        """The same for several, in their order."""
+
     def blob(self, raw: bytes, read: Callable[[bytes], bytes]) -> bytes:
         """The same for what is not a message but repeated like one: tool definitions."""
 

@@ -5,7 +5,7 @@ and nobody can make a harmful message be taken for a harmless one, by a collisio
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -93,17 +93,26 @@ class KnownMessageCache:
         self._kept: OrderedDict[_Key, Entry | bytes] = OrderedDict()
 
     def entry(self, raw: bytes, read: Callable[[bytes], Message | Unread]) -> Entry:
-        key = (read, raw)
-        found = self._kept.get(key)
-        # Asked once a message of every history: `_recall` inlined.
-        if isinstance(found, Entry):
-            self.hits += 1
-            self._kept.move_to_end(key)
-            return found
-        self.misses += 1
-        made = entry_of(read(raw))
-        self._keep(key, made, len(raw) + made.size)
-        return made
+        return self.entries([raw], read)[0]
+
+    def entries(self, raws: Sequence[bytes], read: Callable[[bytes], Message | Unread]) -> list[Entry]:
+        kept = self._kept
+        found: list[Entry] = []
+        missed = 0
+        for raw in raws:
+            key = (read, raw)
+            entry = kept.get(key)
+            # Asked once a message of every history: `_recall` inlined.
+            if isinstance(entry, Entry):
+                kept.move_to_end(key)
+            else:
+                self.misses += 1
+                missed += 1
+                entry = entry_of(read(raw))
+                self._keep(key, entry, len(raw) + entry.size)
+            found.append(entry)
+        self.hits += len(found) - missed
+        return found
 
     def blob(self, raw: bytes, read: Callable[[bytes], bytes]) -> bytes:
         key = (read, raw)

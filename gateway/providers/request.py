@@ -92,9 +92,8 @@ def entries(
         reading.state = "unreadable"
         into.append(raw_entry(b"[%b]" % b",".join(items), "user"))
         return items
-    entry = known.entry
     try:
-        into += [entry(item, read) for item in items]
+        into += known.entries(items, read)
     except (ValueError, RecursionError):
         into += [_entry(reading, item, read, known) for item in items]
     return items

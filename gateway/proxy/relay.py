@@ -206,7 +206,7 @@ class Relay(Ending):
         exchange.overhead_ns = now_ns - self._decided_ns - self._connect_ns
         self._expect("first_byte_timeout", self._limits.first_byte_s)
         first = request_head(head.method, plan.target, plan.forward, framing)
-        connection.send(self, first + payload, head.method == "HEAD")
+        connection.send(self, first, payload, head.method == "HEAD")
         if self._client.blocked:  # by the answer before this one; nobody will say so again
             connection.transport.pause_reading()
         if not whole:

@@ -16,6 +16,8 @@ from gateway.proxy.limits import Limits
 _log = structlog.get_logger("gateway.proxy")
 
 NO_BODY_STATUS = frozenset({204, 304})
+_CHEAPER_COPIED = 16 * 1024
+"""A body up to this is put behind its head; of a longer one a copy costs more than writing two pieces."""
 
 
 class ResponseListener(Protocol):
@@ -113,12 +115,15 @@ class UpstreamConnection(asyncio.Protocol):
         """Not one byte of an answer has come for the current request."""
         return not self._answered
 
-    def send(self, listener: ResponseListener, data: bytes, head_request: bool) -> None:
+    def send(self, listener: ResponseListener, head: bytes, body: bytes, head_request: bool) -> None:
         """Send a request; `head_request` says that its response has no body whatever its headers say."""
         self._listener = listener
         self._answered = self._released = False
         self._bodyless = head_request
-        self.transport.write(data)
+        if len(body) < _CHEAPER_COPIED:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines((head, body))
 
     def abort(self) -> None:
         """Let go of the exchange and of the connection, at once: nobody wants the rest."""

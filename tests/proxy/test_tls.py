@@ -29,6 +29,7 @@ async def test_calls_go_through_tls_and_keep_the_connection(bench: Bench, certif
         assert (await wire.answer())[1] == body
     assert bench.upstream.connections == 1
     assert b"Host: localhost:%d\r\n" % port in bench.upstream.requests[0]
+    assert all(request.endswith(b"\r\n\r\n" + body) for request in bench.upstream.requests)
     server.close()
 
 
