@@ -1,6 +1,7 @@
 """Anthropic's Messages API (`POST …/messages`), not its token counting or batches. No I/O.
 
-Source: types of anthropic 2.12 (`types/message_create_params.py`), platform.claude.com/docs/en/api/messages.
+Source: types of anthropic 2.12 (`types/message_create_params.py`; threads, whose history the server holds:
+`types/beta/beta_message_thread_param.py`), platform.claude.com/docs/en/api/messages.
 """
 
 from typing import Any
@@ -47,6 +48,7 @@ class _Body(msgspec.Struct):
     output_config: Any = None
     output_format: Any = None
     metadata: Any = None
+    thread: Any = None
 
 
 _decode = msgspec.json.Decoder(_Body).decode
@@ -85,6 +87,10 @@ class AnthropicMessages:
             for field in _METADATA_HINTS:
                 settings.add_hint(reading.session_hints, "metadata." + field, decoded.metadata.get(field))
             reading.user = _user(decoded.metadata.get("user_id"))
+        if isinstance(decoded.thread, dict):
+            continued = decoded.thread.get("previous_message_id")
+            settings.add_text(reading.attributes, settings.PREVIOUS_RESPONSE, continued)
+            settings.add_hint(reading.session_hints, "thread.previous_message_id", continued)
         return reading
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
