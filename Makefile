@@ -13,7 +13,7 @@ help:
 	@echo "make run    start the gateway: proxy on 127.0.0.1:4000, console on 127.0.0.1:4001"
 	@echo "make demo   gateway + built-in model (no key needed) + sample conversations"
 	@echo "make test   format, lint, types, import contracts, tests"
-	@echo "make e2e    the tests against big third-party parts (Arize Phoenix)"
+	@echo "make e2e    the tests against big third-party parts (Arize Phoenix, npm packages: needs Node.js)"
 	@echo "make bench  side by side with nginx (needs nginx and wrk)"
 	@echo "make fix    format, and mend what can be mended"
 	@echo "make lock   pin the newest dependencies"

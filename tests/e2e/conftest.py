@@ -1,6 +1,7 @@
 """A real gateway in front of the built-in model, one pair a module: starting the processes costs over a second."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -32,15 +33,21 @@ async def model() -> AsyncIterator[BuiltinModel]:
         yield model
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway(model: BuiltinModel, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """Sessions, one enforcer, and the store."""
-    folder = tmp_path_factory.mktemp("gateway")
-    policy = folder / "codeword-guard.yaml"
+@pytest.fixture(scope="module")
+def enforcing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Configuration of the one enforcer."""
+    policy = tmp_path_factory.mktemp("policy") / "codeword-guard.yaml"
     policy.write_text(yaml.safe_dump(_ENFORCER))
-    config = {
+    return {
         "processors": {"policy": {"files": [str(policy)]}},
         "service": {"pipelines": {"traces": {"processors": ["session", "policy"]}}},
     }
-    async with Gateway(folder, model.url, config) as gateway:
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(
+    model: BuiltinModel, enforcing: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
+    """Sessions, one enforcer, and the store."""
+    async with Gateway(tmp_path_factory.mktemp("gateway"), model.url, enforcing) as gateway:
         yield gateway

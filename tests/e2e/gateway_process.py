@@ -45,7 +45,7 @@ class Gateway:
         self._log_file = folder / "gateway.log"
         self._environ = os.environ | {"SPANGATE_ADMIN_TOKEN": TOKEN} | (environ or {})
         self._process: asyncio.subprocess.Process | None = None
-        written = _merged(_config(folder, model_url, proxy, console, health), config or {})
+        written = merged(_config(folder, model_url, proxy, console, health), config or {})
         self.config_file.write_text(yaml.safe_dump(written, sort_keys=False))
 
     async def start(self) -> None:
@@ -164,9 +164,10 @@ def _config(folder: Path, model_url: str, proxy: int, console: int, health: int)
     }
 
 
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Section by section; what `over` has wins."""
+    both = dict(base)
     for key, value in over.items():
-        mine = merged.get(key)
-        merged[key] = _merged(mine, value) if isinstance(mine, dict) and isinstance(value, dict) else value
-    return merged
+        mine = both.get(key)
+        both[key] = merged(mine, value) if isinstance(mine, dict) and isinstance(value, dict) else value
+    return both
