@@ -8,7 +8,8 @@ import pytest_asyncio
 import yaml
 
 from gateway.demo.model import BuiltinModel
-from tests.e2e.gateway_process import Gateway
+from tests.e2e.gateway_process import Gateway, merged
+from tests.e2e.span_sink import SpanSink
 
 CODEWORD = "nightjar"
 _ENFORCER = {
@@ -50,4 +51,20 @@ async def gateway(
 ) -> AsyncIterator[Gateway]:
     """Sessions, one enforcer, and the store."""
     async with Gateway(tmp_path_factory.mktemp("gateway"), model.url, enforcing) as gateway:
+        yield gateway
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sink() -> AsyncIterator[SpanSink]:
+    async with SpanSink() as sink:
+        yield sink
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def exporting(
+    model: BuiltinModel, sink: SpanSink, enforcing: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
+    """The same, with its spans in the sink too."""
+    config = merged(enforcing, sink.config)
+    async with Gateway(tmp_path_factory.mktemp("exporting"), model.url, config) as gateway:
         yield gateway

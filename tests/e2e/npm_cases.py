@@ -1,85 +1,23 @@
 """The cases of the programs in `npm/sdks`, and what the span of each of their exchanges has to say. Data."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-GREETING = "Hello! I am the built-in model of spangate. Ask me something, or point a real client here."
-FORECAST = "Mild and mostly dry today, with some wind from the west in the afternoon. Take a light jacket."
-TOLD = "The tool says: 17 degrees in Braga. That should answer your question."
-HELLO, WEATHER, RESULT = "Hello there", "How is the weather in Braga?", "17 degrees in Braga"
+from tests.e2e.said import (
+    FORECAST,
+    GREETING,
+    HELLO,
+    OPENAI_ERRORS,
+    RESULT,
+    TOLD,
+    WEATHER,
+    Parts,
+    Said,
+    answer,
+    broken,
+    call,
+    error,
+)
 
-Parts = list[tuple[str, Any]]
-"""Kind and content of each part of a message."""
-
-
-class Said(NamedTuple):
-    """One exchange."""
-
-    asked: Parts
-    """The last input message."""
-    answered: Parts
-    """The output message; nothing where there was none."""
-    attributes: dict[str, Any]
-
-
-def answer(
-    model: str, tokens: tuple[int, int], text: str, asked: str = HELLO, *, thought: bool = False, tool: bool = False
-) -> Said:
-    """`tokens`: input and output. `tool`: `asked` is a tool's result."""
-    thoughts = f"The question is about “{asked}”. A short and friendly answer fits best, without repeating details."
-    answered: Parts = [("reasoning", thoughts)] if thought else []
-    kind = "tool_call_response" if tool else "text"
-    return Said([(kind, asked)], [*answered, ("text", text)], _reported(model, tokens, "stop"))
-
-
-def call(tokens: tuple[int, int]) -> Said:
-    return Said([("text", WEATHER)], [("tool_call", {"city": "Braga"})], _reported("demo-tools", tokens, "tool_call"))
-
-
-def error(model: str, kind: str, asked: str = HELLO) -> Said:
-    """The model refused."""
-    ending = {"spangate.end": "upstream_error", "spangate.capture": "full", "spangate.usage.state": "missing"}
-    return Said([("text", asked)], [], {"gen_ai.request.model": model, "error.type": kind} | ending)
-
-
-def broken(kind: str, answered: Parts, usage: str, asked: str = HELLO) -> list[Said]:
-    """A stream that had an error in it, or that the model cut: `usage` is the state."""
-    model, end, capture, told = {
-        "error": ("demo-error-in-stream", "finished", "full", "overloaded_error"),
-        "cut": ("demo-cut-mid-stream", "upstream_gone", "truncated", "upstream_closed"),
-    }[kind]
-    ending = {"spangate.end": end, "spangate.capture": capture, "spangate.usage.state": usage}
-    return [Said([("text", asked)], answered, {"gen_ai.request.model": model, "error.type": told} | ending)]
-
-
-def plain(message: dict[str, Any]) -> Parts:
-    """A span's message as `Said` has it."""
-    contents = {"tool_call": "arguments", "tool_call_response": "response"}
-    return [(part["type"], part[contents.get(part["type"], "content")]) for part in message.get("parts", ())]
-
-
-def _reported(model: str, tokens: tuple[int, int], finish: str) -> dict[str, Any]:
-    return {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.request.model": model,
-        "gen_ai.response.model": model,
-        "gen_ai.usage.input_tokens": tokens[0],
-        "gen_ai.usage.output_tokens": tokens[1],
-        "gen_ai.response.finish_reasons": [finish],
-        "spangate.usage.state": "reported",
-        "spangate.end": "finished",
-        "spangate.capture": "full",
-    }
-
-
-_OPENAI_ERRORS = {
-    400: "invalid_request_error",
-    401: "invalid_request_error",
-    403: "invalid_request_error",
-    404: "invalid_request_error",
-    429: "requests",
-    500: "server_error",
-    529: "invalid_request_error",
-}
 _ANTHROPIC_ERRORS = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -136,7 +74,7 @@ CASES: dict[str, dict[str, list[Said]]] = {
         "error-in-stream": broken("error", _CHAT_CUT, "missing"),
         "cut-stream": broken("cut", _CHAT_CUT, "missing"),
         "retried": [error("demo-flaky", "requests"), answer("demo-flaky", (7, 23), GREETING)],
-        **_errors(_OPENAI_ERRORS),
+        **_errors(OPENAI_ERRORS),
     },
     "anthropic": {
         "message": [answer("demo", (14, 23), GREETING)],
@@ -155,8 +93,8 @@ CASES: dict[str, dict[str, list[Said]]] = {
         **_errors(_ANTHROPIC_ERRORS),
     },
     "ai": {
-        **_vercel("responses", _OPENAI_ERRORS, (TOLD.replace("tool", "tool weather"), 35, 20), [], "missing"),
-        **_vercel("chat", _OPENAI_ERRORS, (TOLD, 31, 18), [("text", "Mild and ")], "missing"),
+        **_vercel("responses", OPENAI_ERRORS, (TOLD.replace("tool", "tool weather"), 35, 20), [], "missing"),
+        **_vercel("chat", OPENAI_ERRORS, (TOLD, 31, 18), [("text", "Mild and ")], "missing"),
         **_vercel("anthropic", _ANTHROPIC_ERRORS, (TOLD, 31, 18), [], "partial"),
         "embeddings": [_embeddings()],
     },

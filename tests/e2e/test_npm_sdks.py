@@ -5,7 +5,6 @@ same. Needs Node.js; without it these tests fail, they are not skipped.
 """
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,9 +12,10 @@ import pytest_asyncio
 
 from gateway.demo.connection import Received
 from gateway.demo.model import BuiltinModel
-from tests.e2e.gateway_process import Gateway, merged
+from tests.e2e.gateway_process import Gateway
 from tests.e2e.npm import bare, installed, run
-from tests.e2e.npm_cases import CASES, plain
+from tests.e2e.npm_cases import CASES
+from tests.e2e.said import check_spans
 from tests.e2e.span_sink import SpanSink, attributes_of
 from tests.e2e.test_bytes import end_to_end
 
@@ -49,22 +49,7 @@ class Ran(NamedTuple):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sink() -> AsyncIterator[SpanSink]:
-    async with SpanSink() as sink:
-        yield sink
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway(
-    model: BuiltinModel, sink: SpanSink, enforcing: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Gateway]:
-    config = merged(enforcing, sink.config)
-    async with Gateway(tmp_path_factory.mktemp("gateway"), model.url, config) as gateway:
-        yield gateway
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ran(model: BuiltinModel, gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
+async def ran(model: BuiltinModel, exporting: Gateway, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
     folder = await installed("sdks")
     environ = bare(tmp_path_factory.mktemp("home"))
 
@@ -76,11 +61,11 @@ async def ran(model: BuiltinModel, gateway: Gateway, tmp_path_factory: pytest.Te
 
     openai, anthropic = f"{model.url}/v1", model.url
     return {
-        "openai": Ran(await once("openai", openai), await once("openai", gateway.openai_url)),
-        "anthropic": Ran(await once("anthropic", anthropic), await once("anthropic", gateway.anthropic_url)),
+        "openai": Ran(await once("openai", openai), await once("openai", exporting.openai_url)),
+        "anthropic": Ran(await once("anthropic", anthropic), await once("anthropic", exporting.anthropic_url)),
         "ai": Ran(
             await once("ai", openai, f"{anthropic}/v1"),
-            await once("ai", gateway.openai_url, f"{gateway.anthropic_url}/v1"),
+            await once("ai", exporting.openai_url, f"{exporting.anthropic_url}/v1"),
         ),
     }
 
@@ -129,15 +114,8 @@ async def test_the_model_gets_the_same_requests(ran: dict[str, Ran], codeword: s
 async def test_each_exchange_has_a_span_that_says_it(
     ran: dict[str, Ran], sink: SpanSink, program: str, case: str
 ) -> None:
-    expected = CASES[program][case]
     answers = ran[program].relayed.told[case]["answers"]
-    assert len(answers) == len(expected)
-    for answer, said in zip(answers, expected, strict=True):
-        attributes = attributes_of(await sink.span(answer["exchange"]))
-        assert {key: attributes.get(key) for key in said.attributes} == said.attributes
-        assert plain(attributes["gen_ai.input.messages"][-1]) == said.asked
-        answered = attributes.get("gen_ai.output.messages", [])
-        assert [part for message in answered for part in plain(message)] == said.answered
+    await check_spans(sink, [answer["exchange"] for answer in answers], *CASES[program][case])
 
 
 async def test_answers_id_names_the_next_turn_of_a_thread(ran: dict[str, Ran], sink: SpanSink) -> None:
