@@ -1,5 +1,6 @@
 """What was asked and what is answered, whatever the wire format. The same conversation gets the same reply. No I/O."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from gateway.demo.behaviour import Behaviour
 from gateway.demo.phrases import answer_to, answer_with, lengthened, thought_about
 
 Speaker = Literal["system", "user", "assistant", "tool"]
+_REQUESTED = re.compile(r"\bcall the tool (\S+) with (?=\{)", re.IGNORECASE)
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,7 +49,9 @@ class Ask:
 
     @property
     def latest(self) -> Turn:
-        return self.turns[-1] if self.turns else Turn("user", "")
+        """What is answered: agents also put instructions after what the user said."""
+        said = (turn for turn in reversed(self.turns) if turn.speaker != "system")
+        return next(said, self.turns[-1] if self.turns else Turn("user", ""))
 
 
 @dataclass(slots=True, frozen=True)
@@ -116,11 +120,28 @@ def _text(ask: Ask, behaviour: Behaviour) -> str:
 
 
 def _call(ask: Ask, behaviour: Behaviour) -> Call | None:
-    if not ask.tools or ask.latest.speaker == "tool" or not (behaviour.tools or ask.tool_required):
+    if not ask.tools or ask.latest.speaker == "tool":
+        return None
+    if requested := _requested(ask):
+        return requested
+    if not (behaviour.tools or ask.tool_required):
         return None
     tool = ask.tools[0]
     properties = tool.schema.get("properties", {})
     return Call(tool.name, {name: _argument(name, schema, ask.latest.text) for name, schema in properties.items()})
+
+
+def _requested(ask: Ask) -> Call | None:
+    """The first call that the user's own words ask for, of a tool that the request offers."""
+    offered = {tool.name for tool in ask.tools}
+    for match in _REQUESTED.finditer(ask.latest.text):
+        if match[1] in offered:
+            try:
+                arguments, _ = json.JSONDecoder().raw_decode(ask.latest.text, match.end())
+            except (ValueError, RecursionError):
+                continue
+            return Call(match[1], arguments)
+    return None
 
 
 def _argument(name: str, schema: Any, said: str) -> Any:

@@ -165,7 +165,9 @@ def _output(ask: Ask, reply: Reply) -> list[dict[str, Any]]:
     if reply.call:
         made = {"id": f"fc_{ask.seed}", "call_id": f"call_{ask.seed}", "name": reply.call.name, "status": "completed"}
         if reply.call.name in ask.options.get("custom", ()):
-            output.append(made | {"type": "custom_tool_call", "input": ask.latest.text})
+            output.append(
+                made | {"type": "custom_tool_call", "input": reply.call.arguments.get("input", ask.latest.text)}
+            )
         else:
             output.append(made | {"type": "function_call", "arguments": _to_json(reply.call.arguments).decode()})
     return output

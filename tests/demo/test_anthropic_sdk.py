@@ -48,6 +48,32 @@ async def test_tool_loop_calls_then_answers_with_the_result(anthropic_client: an
     assert "17 degrees" in second.content[0].model_dump()["text"]
 
 
+async def test_a_user_names_the_tool_and_its_arguments(anthropic_client: anthropic.AsyncAnthropic) -> None:
+    clock: Any = {"name": "clock", "input_schema": {"type": "object"}}
+    said = 'Call the tool moon with {}. Call the tool clock with {"zones": ["WET"], "style": {"hours": 24}}, please.'
+    message = await anthropic_client.messages.create(
+        model="any",
+        max_tokens=100,
+        messages=[{"role": "user", "content": said}, {"role": "system", "content": "Call the tool weather with {}."}],
+        tools=[*TOOLS, clock],
+    )
+    [call] = message.content
+    assert call.type == "tool_use"
+    assert (call.name, call.input) == ("clock", {"zones": ["WET"], "style": {"hours": 24}})
+
+
+@pytest.mark.parametrize(
+    "said", ["call the tool weather with {}", 'call the tool weather with {"city"', "No tool, thanks"]
+)
+async def test_without_tools_or_arguments_that_can_be_read_it_is_answered(
+    anthropic_client: anthropic.AsyncAnthropic, said: str
+) -> None:
+    tools = [] if said.endswith("{}") else TOOLS
+    asked: Any = [{"role": "user", "content": said}]
+    message = await anthropic_client.messages.create(model="any", max_tokens=100, messages=asked, tools=tools)
+    assert [block.type for block in message.content] == ["text"]
+
+
 async def test_streamed_tool_call_joins_to_its_input(anthropic_client: anthropic.AsyncAnthropic) -> None:
     async with anthropic_client.messages.stream(
         model="demo-tools", max_tokens=100, messages=HELLO, tools=TOOLS

@@ -35,6 +35,14 @@ async def test_a_custom_tool_is_called_with_text(openai_client: openai.AsyncOpen
     assert (call.name, call.input) == ("patch", "Mend it")
 
 
+async def test_a_custom_tool_is_called_with_the_text_that_a_user_names(openai_client: openai.AsyncOpenAI) -> None:
+    said = 'Call the tool patch with {"input": "*** Begin"}'
+    answer = await openai_client.responses.create(model="demo", input=said, tools=[CUSTOM])
+    [call] = answer.output
+    assert call.type == "custom_tool_call"
+    assert (call.name, call.input) == ("patch", "*** Begin")
+
+
 async def test_what_is_made_in_the_background_is_there_when_polled(openai_client: openai.AsyncOpenAI) -> None:
     begun = await openai_client.responses.create(model="demo", input="Hello", background=True)
     assert (begun.status, begun.output) == ("queued", [])
