@@ -19,6 +19,7 @@ from gateway.demo.forms import without_boundary
 from gateway.demo.pace import FreePace, ManualPace, Signal
 from gateway.demo.speaking import speaker_for
 from gateway.demo.websocket import Speaker, speak
+from gateway.providers.content import decode
 
 
 class BuiltinModel:
@@ -113,7 +114,11 @@ class BuiltinModel:
             await self._speak(request, link)
             return
         seed = blake2b(request.target.encode() + b"\n" + without_boundary(request.body), digest_size=12).hexdigest()
-        answer, behaviour = answer_to(request.method, request.target, request.body, _try_number(request), seed)
+        body = decode(request.body, request.header("content-encoding") or "", self._body_max)
+        if body.state == "full":
+            answer, behaviour = answer_to(request.method, request.target, body.data, _try_number(request), seed)
+        else:
+            answer, behaviour = error_answer(400, "The request body cannot be decoded.", seed), Behaviour()
         await deliver(answer, request, behaviour, self._pace, link)
 
     async def _speak(self, request: Received, link: Connection) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.demo.conversation import Ask, Reply, Tool, Turn, pieces
+from gateway.demo.conversation import Ask, Reply, Tokens, Tool, Turn, pieces
 from gateway.demo.dialect import SSE, BadRequestError, Headers, Problem
 from gateway.demo.openai_chat import CREATED, OpenAIChat, error_of
 
@@ -39,6 +39,8 @@ class _Request(msgspec.Struct):
     background: bool | None = None
     previous_response_id: str | None = None
     conversation: Any = None
+    generate: bool | None = None
+    """Over a WebSocket: False makes ready for what comes next, and is answered with nothing."""
 
 
 class OpenAIResponses:
@@ -64,6 +66,7 @@ class OpenAIResponses:
                 "background": bool(request.background),
                 "previous_response_id": request.previous_response_id,
                 "conversation": {"id": conversation} if isinstance(conversation, str) else conversation,
+                "ready": request.generate is False,
                 "custom": {tool.name for tool in request.tools or () if tool.type == "custom"},
             },
         )
@@ -122,6 +125,9 @@ def _text(content: Any) -> str:
 
 
 def _ended(ask: Ask, reply: Reply, usage: bool) -> dict[str, Any]:
+    if ask.options.get("ready"):
+        tokens = Tokens(history=0, newest=reply.tokens.prompt, output=0, reasoning=0)
+        reply = Reply(text="", reasoning="", call=None, cut=False, tokens=tokens)
     response = _response(ask, "incomplete" if reply.cut else "completed", _output(ask, reply))
     if reply.cut:
         response["incomplete_details"] = {"reason": "max_output_tokens"}

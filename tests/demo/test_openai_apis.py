@@ -43,6 +43,21 @@ async def test_a_custom_tool_is_called_with_the_text_that_a_user_names(openai_cl
     assert (call.name, call.input) == ("patch", "*** Begin")
 
 
+async def test_getting_ready_is_answered_with_nothing_and_the_tokens_of_it(openai_client: openai.AsyncOpenAI) -> None:
+    async with openai_client.responses.connect() as talk:
+        await talk.send({"type": "response.create", "model": "demo-reasoning", "input": "Hello", "generate": False})
+        kinds = []
+        async for event in talk:
+            kinds.append(event.type)
+            if event.type == "response.completed":
+                ready = event.response
+                break
+    assert kinds == ["response.created", "response.in_progress", "response.completed"]
+    assert ready.output == []
+    assert ready.usage is not None
+    assert (ready.usage.input_tokens, ready.usage.output_tokens) == (6, 0)
+
+
 async def test_what_is_made_in_the_background_is_there_when_polled(openai_client: openai.AsyncOpenAI) -> None:
     begun = await openai_client.responses.create(model="demo", input="Hello", background=True)
     assert (begun.status, begun.output) == ("queued", [])

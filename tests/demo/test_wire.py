@@ -1,6 +1,7 @@
 """What the built-in model really puts on the wire, byte by byte, above all where it breaks the rules on purpose."""
 
 import asyncio
+import gzip
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,13 @@ DECODERS: dict[str, Callable[[bytes], bytes]] = {
     "deflate": zlib.decompress,
     "br": brotli.decompress,
     "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+}
+
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
 }
 
 
@@ -56,6 +64,14 @@ async def test_encoded_answer_decodes_to_a_plain_one(model: BuiltinModel, path: 
     if stream:
         encoded, plain = b"".join(unchunked(encoded)[0]), b"".join(unchunked(plain)[0])
     assert DECODERS[coding](encoded) == plain
+
+
+@pytest.mark.parametrize("coding", ENCODERS)
+async def test_a_compressed_request_is_read(model: BuiltinModel, coding: str) -> None:
+    body = asking("demo-error-429")
+    headers = ("content-type: application/json", f"content-encoding: {coding}")
+    assert (await post(model.url, OPENAI, ENCODERS[coding](body), *headers)).startswith(b"HTTP/1.1 429")
+    assert (await post(model.url, OPENAI, body, *headers)).startswith(b"HTTP/1.1 400")
 
 
 async def test_body_cut_midway_is_shorter_than_its_content_length(model: BuiltinModel) -> None:
