@@ -51,6 +51,7 @@ class _Body(msgspec.Struct):
     metadata: Any = None
     client_metadata: Any = None
     prompt_cache_key: Any = None
+    generate: Any = None
 
     @property
     def asks(self) -> bool:
@@ -204,6 +205,8 @@ def _add_settings(attributes: settings.Attributes, body: _Body) -> None:
     settings.add_text(attributes, settings.PREVIOUS_RESPONSE, body.previous_response_id)
     if body.service_tier is not None and body.service_tier != "auto":
         settings.add_text(attributes, "openai.request.service_tier", body.service_tier)
+    if body.generate is False:
+        attributes.append((settings.GENERATE, False))
 
 
 def _add_hints(hints: dict[str, str], body: _Body) -> None:

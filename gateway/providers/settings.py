@@ -28,6 +28,9 @@ GUARDRAIL_ID = "aws.bedrock.guardrail.id"
 COUNTED_TOKENS = "spangate.counted.input_tokens"
 """What a token-counting call answered. No usage: nothing was generated, and totals must not grow by asking."""
 
+GENERATE = "spangate.request.generate"
+"""False where no answer was asked for: over a WebSocket a client has the model get ready (`generate: false`)."""
+
 
 def add_double(attributes: Attributes, name: str, value: object) -> None:
     """JSON does not tell 1 from 1.0, the convention does."""

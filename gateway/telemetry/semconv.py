@@ -99,6 +99,7 @@ SPANGATE_CAPTURE: Final = "spangate.capture"
 SPANGATE_OVERHEAD_MS: Final = "spangate.overhead_ms"
 SPANGATE_RESPONSE_FINISH_REASONS_RAW: Final = "spangate.response.finish_reasons_raw"
 SPANGATE_COUNTED_INPUT_TOKENS: Final = "spangate.counted.input_tokens"
+SPANGATE_REQUEST_GENERATE: Final = "spangate.request.generate"
 
 # [ours] On the evaluation event
 SPANGATE_ROLE: Final = "spangate.role"

@@ -69,6 +69,28 @@ async def test_the_sdk_speaks_it_through_the_gateway_as_directly(
     assert ended.attributes["spangate.end"] == "finished"
 
 
+async def test_getting_ready_is_an_exchange_that_says_so_and_has_no_answer(
+    model: BuiltinModel, make_gateway: MakeGateway
+) -> None:
+    gateway = await make_gateway(model.url)
+    async with connect(f"{gateway.ws}/responses") as client:
+        events = await ask(client, ASK | {"generate": False})
+        ready = events[-1]["response"]
+        assert [event["type"] for event in events] == ["response.created", "response.in_progress", "response.completed"]
+        assert ready["output"] == []
+        await ask(
+            client, {"type": "response.create", "model": "demo", "previous_response_id": ready["id"], "input": "Hi"}
+        )
+    first, second = [(await gateway.ended()) for _ in range(2)]
+    assert first.attributes["spangate.request.generate"] is False
+    assert first.attributes["gen_ai.usage.input_tokens"] == ready["usage"]["input_tokens"] > 0
+    assert first.attributes["gen_ai.usage.output_tokens"] == 0
+    assert (first.asked, first.said) == (["What is a span?"], [])
+    assert "spangate.request.generate" not in second.attributes
+    assert second.attributes["gen_ai.request.previous_response.id"] == ready["id"]
+    assert second.said
+
+
 async def test_a_session_named_in_the_first_body_is_kept(model: BuiltinModel, make_gateway: MakeGateway) -> None:
     gateway = await make_gateway(model.url)
     async with connect(f"{gateway.ws}/responses") as client:
