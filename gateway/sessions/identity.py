@@ -24,6 +24,7 @@ _PARTICIPANTS: dict[bytes, Participant] = {
     b"tool": "tool",
     b"memory": "memory",
 }
+_INSTRUCTING = ("system", "developer")
 _REMEMBERED = 4096
 _LONGEST_REMEMBERED = 4096
 
@@ -120,9 +121,12 @@ def user_of(reading: RequestReading, ignored: Counter[str]) -> str | None:
 
 
 def speaker(reading: RequestReading) -> Participant:
-    """Who sent the input, where no header says it: an agent answers with a tool's result, a user does not."""
-    if not reading.messages:
+    """Who sent the input, where no header says it: an agent answers with a tool's result, a user does not.
+
+    Instructions may follow it: Claude Code's sub-agents say behind their first result which agents there are.
+    """
+    last = next((entry for entry in reversed(reading.messages) if entry.role not in _INSTRUCTING), None)
+    if last is None:
         return "user"
-    last = reading.messages[-1]
     tool_result = last.role in ("tool", "function") or b'"type":"tool_call_response"' in last.json
     return "agent" if tool_result else "user"

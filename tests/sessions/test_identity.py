@@ -98,6 +98,14 @@ def test_an_agent_answers_with_a_tools_result(last: Message, participant: Partic
     assert speaker(reading(entry_of(last))) == participant
 
 
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_instructions_behind_a_tools_result_do_not_make_it_a_users(role: str) -> None:
+    result = entry_of(Message("tool", (ToolCallResponse("42", "toolu_1"),)))
+    instructions = entry_of(Message(role, (Text("These agents are available"),)))
+    assert speaker(reading(result, instructions)) == "agent"
+    assert speaker(reading(instructions)) == "user"
+
+
 def test_a_request_without_messages_is_a_users() -> None:
     assert speaker(reading()) == "user"
 
