@@ -46,6 +46,18 @@ class SpanSink:
         assert self._runner is not None
         await self._runner.cleanup()
 
+    async def of_session(self, session_id: str, count: int, *, tools: bool = False) -> list[dict[str, Any]]:
+        """What the spans of its exchanges say, or those of their tools, as they began, once there are `count`."""
+        kind = Span.SPAN_KIND_INTERNAL if tools else Span.SPAN_KIND_CLIENT
+
+        def here() -> list[Span]:
+            spans = [span for span in self._spans.values() if span.kind == kind]
+            return [span for span in spans if _session_of(span) == session_id]
+
+        async with asyncio.timeout(ARRIVES_S), self._arrived:
+            await self._arrived.wait_for(lambda: len(here()) >= count)
+            return [attributes_of(span) for span in sorted(here(), key=lambda span: span.start_time_unix_nano)]
+
     async def _take(self, request: web.Request) -> web.Response:
         message = ExportTraceServiceRequest.FromString(await request.read())
         async with self._arrived:
@@ -69,6 +81,10 @@ def attributes_of(span: Span) -> dict[str, Any]:
         if key in attributes:
             attributes[key] = json.loads(attributes[key])
     return attributes
+
+
+def _session_of(span: Span) -> str:
+    return str(attributes_of(span)["session.id"])
 
 
 def _value(value: AnyValue) -> Any:
