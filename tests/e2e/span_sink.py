@@ -84,7 +84,8 @@ def attributes_of(span: Span) -> dict[str, Any]:
 
 
 def _session_of(span: Span) -> str:
-    return str(attributes_of(span)["session.id"])
+    """ "" for what was refused before anyone asked whose it is."""
+    return str(attributes_of(span).get("session.id", ""))
 
 
 def _value(value: AnyValue) -> Any:
