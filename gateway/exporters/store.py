@@ -1,5 +1,6 @@
 """Sends finished exchanges to the control plane's store: Exchange → ExchangeRecord. Keeps content out as configured."""
 
+import re
 from collections.abc import Callable, Container, Iterable
 from typing import Literal
 
@@ -129,7 +130,7 @@ def record_of(
         ",".join(response.finish_reasons),
         b"".join([entry.digest for entry in inputs]),
         b"".join([entry.digest for entry in response.messages]),
-        _preview(request, content_of) if session.header or session.sequence == 1 else "",
+        _preview(request, content_of) if session.header or session.sequence <= _TITLING else "",
         _unsent(inputs, response.messages, sent, content_of),
         tuple(exchange.verdict.assessments),
         exchange.refusal.code if exchange.refusal is not None else None,
@@ -173,25 +174,35 @@ class _ReadableMessage(msgspec.Struct):
 _read_message = msgspec.json.Decoder(_ReadableMessage).decode
 
 
+_TITLING = 2
+"""A session is called by its first exchange, or the second: by the first Codex only has the model get ready."""
+_WRAPPED = re.compile(r"\s*<[A-Za-z][\w-]*>")
+
+
 def _preview(request: RequestReading, content_of: Callable[[Entry], bytes]) -> str:
     """The start of the latest thing a user said, from what may be stored of it."""
     for entry in reversed(request.messages):
         if entry.role == "user":
-            return _first_text(entry, content_of(entry))
+            return _first_said(entry, content_of(entry))
     return ""
 
 
-def _first_text(entry: Entry, content: bytes) -> str:
+def _first_said(entry: Entry, content: bytes) -> str:
+    """Of several texts one that is not between tags: agents put there what they add to the user's words."""
     texts: Iterable[str] = ()
     if content is entry.json:
         texts = entry.texts
     elif content:
         texts = [part.content for part in _read_message(content).parts if isinstance(part.content, str)]
+    wrapped = ""
     for text in texts:
         beginning = text[:PREVIEW_CHARACTERS]
-        if beginning and not beginning.isspace() and "\0" not in beginning:  # a binary body opens with nothing to read
+        if not beginning or beginning.isspace() or "\0" in beginning:  # a binary body opens with nothing to read
+            continue
+        if not _WRAPPED.match(beginning):
             return beginning
-    return ""
+        wrapped = wrapped or beginning
+    return wrapped
 
 
 def _capture(exchange: Exchange) -> str:

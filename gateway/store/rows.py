@@ -32,12 +32,14 @@ _WORST = " ".join(f"WHEN '{outcome}' THEN {rank}" for rank, outcome in enumerate
 _PLACE = "printf('%012d.%020d.', session_sequence, started_ns) || id"
 _UPSERT_SESSIONS = f"""
 INSERT INTO sessions (id, workspace, first_ns, last_ns, exchanges, failures, input_tokens, output_tokens, worst, user,
-    source, origin, models, providers, preview, previous_id, closed, opened_by, named_by)
+    source, origin, models, providers, preview, previous_id, closed, opened_by, named_by,
+    titled_by)
 SELECT session_id, workspace, started_ns, ended_ns, 1, end NOT IN ('finished', 'blocked', 'refused'),
     coalesce(input_tokens, 0), coalesce(output_tokens, 0), CASE outcome {_WORST} ELSE 0 END, user,
     session_source, origin, substr(model, 1, {_NAME_CHARACTERS}), substr(provider, 1, {_NAME_CHARACTERS}), preview,
     previous_session, session_end,
-    {_PLACE}, CASE WHEN user IS NULL THEN '{NOBODY_YET}' ELSE {_PLACE} END
+    {_PLACE}, CASE WHEN user IS NULL THEN '{NOBODY_YET}' ELSE {_PLACE} END,
+    CASE WHEN preview = '' THEN '{NOBODY_YET}' ELSE {_PLACE} END
 FROM exchanges WHERE n > ?
 ON CONFLICT (id, workspace) DO UPDATE SET
     first_ns = min(first_ns, excluded.first_ns),
@@ -52,11 +54,12 @@ ON CONFLICT (id, workspace) DO UPDATE SET
     origin = iif(excluded.opened_by < opened_by, excluded.origin, origin),
     models = iif(models = excluded.models, models, names(models, excluded.models)),
     providers = iif(providers = excluded.providers, providers, names(providers, excluded.providers)),
-    preview = iif(excluded.opened_by < opened_by, excluded.preview, preview),
+    preview = iif(excluded.titled_by < titled_by, excluded.preview, preview),
     previous_id = iif(excluded.opened_by < opened_by, excluded.previous_id, previous_id),
     closed = max(closed, excluded.closed),
     opened_by = min(opened_by, excluded.opened_by),
-    named_by = min(named_by, excluded.named_by)
+    named_by = min(named_by, excluded.named_by),
+    titled_by = min(titled_by, excluded.titled_by)
 """  # noqa: S608 our own words
 
 

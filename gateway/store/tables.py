@@ -101,8 +101,8 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_by_time ON sessions (last_ns);
 """
 NOBODY_YET = "~"
-"""A `named_by` that sorts after every exchange's place: none of the session's exchanges said who the user is."""
-# `opened_by`, `named_by`: the place in the session of the exchange that the row's source, origin, preview and its user
+"""A place that sorts after every exchange's: nobody in the session said who the user is, or what it is about."""
+# `opened_by`, `named_by`: the place in the session of the exchange that the row's source and origin, and its user
 # are from. What was stored before it was known where it is from, stays.
 _SECOND = f"""
 ALTER TABLE sessions ADD COLUMN opened_by TEXT NOT NULL DEFAULT '';
@@ -113,7 +113,12 @@ ALTER TABLE assessments ADD COLUMN categories TEXT NOT NULL DEFAULT '';
 ALTER TABLE assessments ADD COLUMN tags TEXT NOT NULL DEFAULT '';
 ALTER TABLE exchanges ADD COLUMN new_from INTEGER NOT NULL DEFAULT 0;
 """  # noqa: S608 our own word
-MIGRATIONS: Sequence[str] = (_FIRST, _SECOND)
+# `titled_by`: the same of `preview`, which is the first exchange's that has one.
+_THIRD = f"""
+ALTER TABLE sessions ADD COLUMN titled_by TEXT NOT NULL DEFAULT '';
+UPDATE sessions SET titled_by = '{NOBODY_YET}' WHERE preview = '';
+"""  # noqa: S608 our own word
+MIGRATIONS: Sequence[str] = (_FIRST, _SECOND, _THIRD)
 """One script a version; a database at version v has run the first v of them."""
 
 

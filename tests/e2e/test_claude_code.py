@@ -204,6 +204,8 @@ async def test_store_has_the_session(turns: Turns, exporting: Gateway) -> None:
     traces = await exporting.traces(session, 14)
     assert {trace["model"] for trace in traces} == {MODEL}
     shown = await exporting.cli("sessions", "show", session)
+    [called] = [each["preview"] for each in await exporting.sessions() if each["id"] == session]
+    assert called == COUNT
     assert COUNTED in shown
     assert PICKED in shown
     asking = [trace["participant"] for trace in traces if trace["direction"] == "inlet"]

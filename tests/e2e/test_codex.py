@@ -255,5 +255,7 @@ async def test_store_has_the_session(talks: Talks, exporting: Gateway, way: str)
     traces = await exporting.traces(talk.counted.thread, 10 if way == WEBSOCKET else 6)
     assert {trace["model"] for trace in traces} == {"demo"}
     shown = await exporting.cli("sessions", "show", talk.counted.thread)
+    [called] = [each["preview"] for each in await exporting.sessions() if each["id"] == talk.counted.thread]
+    assert called == COUNT
     assert talk.counted.said[:40] in shown
     assert WELCOME in shown

@@ -98,6 +98,28 @@ def test_assessments_come_along(exchange: Exchange) -> None:
 
 
 @pytest.mark.parametrize(
+    ("texts", "preview"),
+    [
+        (["<system-reminder>Today is Monday</system-reminder>", "Mend the roof"], "Mend the roof"),
+        (["\n<task>\nMend the roof\n</task>", "<environment_details>"], "\n<task>\nMend the roof\n</task>"),
+        (["", " ", "< 3 tiles, mend them", "Thanks"], "< 3 tiles, mend them"),
+    ],
+)
+def test_what_an_agent_adds_to_a_users_words_names_no_session(
+    exchange: Exchange, texts: list[str], preview: str
+) -> None:
+    assert exchange.request is not None
+    exchange.request.messages = [entry_of(Message("user", tuple(Text(text) for text in texts)))]
+    assert record_of(exchange, (), _whole).preview == preview
+
+
+@pytest.mark.parametrize(("sequence", "preview"), [(1, "my card is 4111"), (2, "my card is 4111"), (3, "")])
+def test_a_session_is_called_by_one_of_its_first_two(exchange: Exchange, sequence: int, preview: str) -> None:
+    exchange.session = SessionRef("s1", "client", 0.95, sequence, False)
+    assert record_of(exchange, (), _whole).preview == preview
+
+
+@pytest.mark.parametrize(
     ("content", "preview", "stored"),
     [
         ("full", "my card is 4111", True),

@@ -53,6 +53,19 @@ def test_a_session_is_described_by_its_first_exchange_in_every_order(put: Put, r
     assert (first.first_ns, first.exchanges, first.closed) == (20, 4, 1)
 
 
+def test_a_session_is_called_by_the_first_that_says_something_in_every_order(put: Put, reader: Reader) -> None:
+    talk = [
+        a_record(str(n), session_sequence=n, preview=said, origin=f"o{n}")
+        for n, said in enumerate(["", "", "Mend the roof", "Thanks"])
+    ]
+    for number, order in enumerate(permutations(talk)):
+        for record in _of_session(f"s{number}", order):
+            put([record])
+    told = [_told(reader, f"s{number}") for number in range(_ALIKE)]
+    assert told == [told[0]] * _ALIKE
+    assert (told[0].preview, told[0].origin) == ("Mend the roof", "o0")
+
+
 @pytest.mark.parametrize("many", [4, 30])
 def test_a_session_is_the_same_with_each_exchange_in_a_batch_of_its_own(many: int, put: Put, reader: Reader) -> None:
     talk = [a_record(str(n), session_sequence=n, model=f"m{n % 25:02}", origin=f"o{n}") for n in range(many)]
@@ -89,18 +102,16 @@ def test_a_session_stored_by_an_earlier_version_keeps_what_describes_it(path: Pa
         connection.executescript(MIGRATIONS[0] + "PRAGMA application_id = 0x53504754; PRAGMA user_version = 1;")
         connection.executemany(
             "INSERT INTO sessions VALUES"
-            " (NULL, ?, 'default', 1, 1, 1, 0, 0, 0, 0, ?, 'new', 'old', 'm', 'p', 'hello', NULL, 0)",
-            [("named", "ann"), ("nobody's", None)],
+            " (NULL, ?, 'default', 1, 1, 1, 0, 0, 0, 0, ?, 'new', 'old', 'm', 'p', ?, NULL, 0)",
+            [("named", "ann", "before"), ("nobody's", None, "")],
         )
         connection.commit()
     with closing(connect_writer(path)) as connection, connection:
         from_then_on = [a_record(name, session_id=name, user="bob", origin="now") for name in ("named", "nobody's")]
         rows.insert(connection, from_then_on, day=1)
     reader = Reader(path)
-    assert [(_told(reader, name).user, _told(reader, name).origin) for name in ("named", "nobody's")] == [
-        ("ann", "old"),
-        ("bob", "old"),
-    ]
+    told = [_told(reader, name) for name in ("named", "nobody's")]
+    assert [(row.user, row.origin, row.preview) for row in told] == [("ann", "old", "before"), ("bob", "old", "hello")]
     reader.close()
 
 
