@@ -236,6 +236,9 @@ class Pipeline:
             reading.error_type = error_type_in(fields)
         if state != "full":
             reading.state = state
+        if exchange.error_type == "client_gone" and reading.state == "full" and exchange.status < 400:
+            # It had the API's last word, and need not wait for HTTP's: Codex hangs up there.
+            exchange.end, exchange.error_type = "finished", None
         return reading
 
     def _leaving(self, span: Span) -> Span | None:

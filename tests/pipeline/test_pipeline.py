@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from gateway.contracts import Exporter, KnownMessages, Processor, Provider
-from gateway.model.exchange import Captured, Exchange
+from gateway.model.exchange import Captured, End, Exchange
 from gateway.model.message import RequestReading
 from gateway.model.span import Span
 from gateway.pipeline import Pipeline
@@ -335,6 +335,32 @@ async def test_a_body_over_the_capture_limit_is_marked_truncated() -> None:
     assert exchange.request is not None
     assert exchange.response is not None
     assert (exchange.request.state, exchange.response.state) == ("truncated", "truncated")
+
+
+_STREAM = b'data: {"id":"c1","choices":[{"index":0,"delta":{"content":"Work."},"finish_reason":"stop"}]}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "error_type", "end"),
+    [
+        (_STREAM + b"data: [DONE]\n\n", 200, "client_gone", "finished"),
+        (_STREAM, 200, "client_gone", "client_gone"),
+        (b"", 200, "client_gone", "client_gone"),
+        (_STREAM + b"data: [DONE]\n\n", 200, "client_too_slow", "client_gone"),
+        (_STREAM + b"data: [DONE]\n\n", 500, "client_gone", "client_gone"),
+    ],
+)
+async def test_a_client_that_leaves_after_the_last_event_has_all_there_was(
+    answer: bytes, status: int, error_type: str, end: End
+) -> None:
+    collector = Collector()
+    exchange = an_exchange(answer=answer)
+    exchange.response_header_map = {b"content-type": b"text/event-stream"}
+    exchange.status, exchange.end, exchange.error_type = status, "client_gone", error_type
+    await finished(a_pipeline(exporters=[collector]), exchange)
+    [told] = collector.exchanges
+    assert (told.end, told.error_type) == (end, None if end == "finished" else error_type)
+    assert len(collector.spans) == 1
 
 
 async def test_an_exchange_without_bodies_becomes_a_span_too() -> None:
