@@ -6,12 +6,14 @@ these tests fail, they are not skipped.
 
 import base64
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import pytest_asyncio
 
+from gateway.demo.connection import Received
 from gateway.demo.model import BuiltinModel
 from tests.e2e.gateway_process import Gateway
 from tests.e2e.npm import bare, installed, run
@@ -33,7 +35,8 @@ QUIET = (
 COUNTING = {"cmd": "echo ripe $((6 * 7)) apples"}
 COUNT = f"Call the tool exec_command with {json.dumps(COUNTING)}"
 WELCOME = "You are welcome. Ask again whenever something comes up."
-HTTP, ZSTD, WEBSOCKET = WAYS = ("http", "zstd", "websocket")
+HTTP, ZSTD, WEBSOCKET, DEFLATED = WAYS = ("http", "zstd", "websocket", "deflated websocket")
+SOCKETS = (WEBSOCKET, DEFLATED)
 EACH = pytest.mark.parametrize("way", WAYS)
 
 
@@ -69,7 +72,7 @@ class Talk(NamedTuple):
     counted: Run
     resumed: Run
     sent: list[tuple[str, str | None]]
-    """What reached the model: method, and how the body was compressed."""
+    """What reached the model: method, and how the body was compressed, or the WebSocket might be."""
     spans: list[dict[str, Any]]
     """Of the exchanges that answered, in order."""
     preparing: list[dict[str, Any]]
@@ -77,64 +80,85 @@ class Talk(NamedTuple):
     tools: list[dict[str, Any]]
 
 
-class Talks(NamedTuple):
-    by_way: dict[str, Talk]
-    outside: list[str]
-    """Whom the CLI asked for beside the model."""
+class Codex:
+    """The CLI in a project; each home is another user's."""
+
+    def __init__(self, launcher: Path, project: Path, outside: Outside) -> None:
+        self._launcher = launcher
+        self._project = project
+        self._outside = outside
+
+    async def run(self, home: Path, settings: list[str], *command: str) -> Run:
+        """`command`: what follows `codex exec`; the last word is the prompt."""
+        keys = {} if (home / ".codex/auth.json").exists() else {"CODEX_API_KEY": "any"}
+        options = [word for setting in ("model=demo", *QUIET) for word in ("-c", setting)]
+        words = [str(self._launcher), "exec", *command[:-1], "--skip-git-repo-check", "--json", *options, *settings]
+        environ = bare(home, **keys, **self._outside.environ)
+        ended = await run(["node", *words, command[-1]], self._project, environ, WITHIN_S)
+        assert ended.code == 0, ended.errors + ended.out
+        events = [json.loads(line) for line in ended.out.splitlines()]
+        return Run([event for event in events if event.get("item", {}).get("type") != "error"])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def outside() -> AsyncIterator[Outside]:
+    async with Outside() as outside:
+        yield outside
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def codex(outside: Outside, tmp_path_factory: pytest.TempPathFactory) -> Codex:
+    return Codex(await installed("codex") / LAUNCHER, tmp_path_factory.mktemp("project"), outside)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def observing(
+    model: BuiltinModel, sink: SpanSink, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
+    """Without an enforcer, so that it lets WebSockets be compressed."""
+    async with Gateway(tmp_path_factory.mktemp("observing"), model.url, sink.config) as gateway:
+        yield gateway
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def talks(
-    model: BuiltinModel, exporting: Gateway, sink: SpanSink, tmp_path_factory: pytest.TempPathFactory
-) -> Talks:
-    launcher = await installed("codex") / LAUNCHER
-    project = tmp_path_factory.mktemp("project")
+    codex: Codex,
+    model: BuiltinModel,
+    exporting: Gateway,
+    observing: Gateway,
+    sink: SpanSink,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Talk]:
+    """By way."""
 
-    async with Outside() as outside:
+    async def talk(way: str) -> Talk:
+        gateway = observing if way == DEFLATED else exporting
+        home = tmp_path_factory.mktemp("home")
+        settings = _settings(way, gateway, home)
+        before = model.count
+        counted = await codex.run(home, settings, COUNT)
+        resumed = await codex.run(home, settings, "resume", "--last", "Thanks")
+        sent = list(model.requests)[before - model.count :]
+        spans = await sink.of_session(counted.thread, 5 if way in SOCKETS else 3)
+        return Talk(
+            counted,
+            resumed,
+            [_form(request) for request in sent if "/responses" in request.target],
+            [span for span in spans if "spangate.request.generate" not in span],
+            [span for span in spans if "spangate.request.generate" in span],
+            await sink.of_session(counted.thread, 1, tools=True),
+        )
 
-        async def cli(home: Path, settings: list[str], *command: str) -> Run:
-            keys = {} if (home / ".codex/auth.json").exists() else {"CODEX_API_KEY": "any"}
-            options = [word for setting in ("model=demo", *QUIET) for word in ("-c", setting)]
-            words = [
-                "node",
-                str(launcher),
-                "exec",
-                *command[:-1],
-                "--skip-git-repo-check",
-                "--json",
-                *options,
-                *settings,
-            ]
-            ended = await run([*words, command[-1]], project, bare(home, **keys, **outside.environ), WITHIN_S)
-            assert ended.code == 0, ended.errors + ended.out
-            events = [json.loads(line) for line in ended.out.splitlines()]
-            return Run([event for event in events if event.get("item", {}).get("type") != "error"])
+    return {way: await talk(way) for way in WAYS}
 
-        async def talk(way: str) -> Talk:
-            home = tmp_path_factory.mktemp("home")
-            settings = _settings(way, exporting, home)
-            before = model.count
-            counted = await cli(home, settings, COUNT)
-            resumed = await cli(home, settings, "resume", "--last", "Thanks")
-            sent = [
-                request for request in list(model.requests)[before - model.count :] if "/responses" in request.target
-            ]
-            spans = await sink.of_session(counted.thread, 5 if way == WEBSOCKET else 3)
-            return Talk(
-                counted,
-                resumed,
-                [(request.method, request.header("content-encoding")) for request in sent],
-                [span for span in spans if "spangate.request.generate" not in span],
-                [span for span in spans if "spangate.request.generate" in span],
-                await sink.of_session(counted.thread, 1, tools=True),
-            )
 
-        return Talks({way: await talk(way) for way in WAYS}, outside.asked)
+def _form(request: Received) -> tuple[str, str | None]:
+    return request.method, request.header("content-encoding") or request.header("sec-websocket-extensions")
 
 
 def _settings(way: str, gateway: Gateway, home: Path) -> list[str]:
     """Codex's own provider speaks over a WebSocket; requests are compressed for those who log in with ChatGPT."""
-    if way == WEBSOCKET:
+    if way in SOCKETS:
         return agent_command("codex", gateway.url)[1]
     provider = {"name": '"Gateway"', "base_url": f'"{gateway.openai_url}"', "wire_api": '"responses"'}
     if way == HTTP:
@@ -160,26 +184,33 @@ def _log_in(home: Path) -> None:
 
 
 @EACH
-async def test_turns_are_finished_with_what_the_tool_said(talks: Talks, way: str) -> None:
-    talk = talks.by_way[way]
+async def test_turns_are_finished_with_what_the_tool_said(talks: dict[str, Talk], way: str) -> None:
+    talk = talks[way]
     [command] = talk.counted.items("command_execution")
     assert (command["status"], command["aggregated_output"]) == ("completed", "ripe 42 apples\n")
     assert "ripe 42 apples. That should answer your question." in talk.counted.said
     assert talk.resumed.said == WELCOME
 
 
-async def test_requests_came_each_way_as_they_were_to_come(talks: Talks) -> None:
-    sent = {way: talk.sent for way, talk in talks.by_way.items()}
-    assert sent == {HTTP: [("POST", None)] * 3, ZSTD: [("POST", "zstd")] * 3, WEBSOCKET: [("GET", None)] * 2}
+async def test_requests_came_each_way_as_they_were_to_come(talks: dict[str, Talk]) -> None:
+    sent = {way: talk.sent for way, talk in talks.items()}
+    assert sent == {
+        HTTP: [("POST", None)] * 3,
+        ZSTD: [("POST", "zstd")] * 3,
+        WEBSOCKET: [("GET", None)] * 2,
+        DEFLATED: [("GET", "permessage-deflate; client_max_window_bits")] * 2,
+    }
 
 
-async def test_nobody_else_is_asked(talks: Talks) -> None:
-    assert talks.outside == []
+async def test_nobody_else_is_asked(talks: dict[str, Talk], outside: Outside) -> None:
+    assert outside.asked == []
 
 
 @EACH
-async def test_session_is_the_thread_that_the_cli_prints_also_where_it_is_resumed(talks: Talks, way: str) -> None:
-    talk = talks.by_way[way]
+async def test_session_is_the_thread_that_the_cli_prints_also_where_it_is_resumed(
+    talks: dict[str, Talk], way: str
+) -> None:
+    talk = talks[way]
     assert talk.resumed.thread == talk.counted.thread
     spans = talk.spans + talk.preparing
     assert {span["gen_ai.conversation.id"] for span in spans} == {talk.counted.thread}
@@ -188,8 +219,8 @@ async def test_session_is_the_thread_that_the_cli_prints_also_where_it_is_resume
 
 
 @EACH
-async def test_model_and_usage_are_what_the_cli_counted(talks: Talks, way: str) -> None:
-    talk = talks.by_way[way]
+async def test_model_and_usage_are_what_the_cli_counted(talks: dict[str, Talk], way: str) -> None:
+    talk = talks[way]
     for span in talk.spans:
         assert (span["gen_ai.request.model"], span["gen_ai.response.model"]) == ("demo", "demo")
         assert (span["spangate.usage.state"], span["spangate.end"]) == ("reported", "finished")
@@ -205,8 +236,8 @@ async def test_model_and_usage_are_what_the_cli_counted(talks: Talks, way: str) 
 
 
 @EACH
-async def test_messages_tool_call_and_result_are_in_the_spans(talks: Talks, way: str) -> None:
-    talk = talks.by_way[way]
+async def test_messages_tool_call_and_result_are_in_the_spans(talks: dict[str, Talk], way: str) -> None:
+    talk = talks[way]
     first, second, third = talk.spans
     assert first["gen_ai.input.messages"][-1] == {"role": "user", "parts": [{"type": "text", "content": COUNT}]}
     assert "exec_command" in {tool.get("name") for tool in first["gen_ai.tool.definitions"]}
@@ -223,8 +254,8 @@ async def test_messages_tool_call_and_result_are_in_the_spans(talks: Talks, way:
 
 
 @EACH
-async def test_the_tool_is_a_span_below_the_exchange_that_called_it(talks: Talks, way: str) -> None:
-    talk = talks.by_way[way]
+async def test_the_tool_is_a_span_below_the_exchange_that_called_it(talks: dict[str, Talk], way: str) -> None:
+    talk = talks[way]
     [tool] = talk.tools
     assert tool["gen_ai.tool.name"] == "exec_command"
     assert tool["spangate.exchange.parent_id"] == talk.spans[0]["spangate.exchange.id"]
@@ -233,8 +264,11 @@ async def test_the_tool_is_a_span_below_the_exchange_that_called_it(talks: Talks
     assert "ripe 42 apples" in tool["gen_ai.tool.call.result"]
 
 
-async def test_over_a_websocket_the_model_is_made_ready_first_and_then_told_what_is_new(talks: Talks) -> None:
-    talk = talks.by_way[WEBSOCKET]
+@pytest.mark.parametrize("way", SOCKETS)
+async def test_over_a_websocket_the_model_is_made_ready_first_and_then_told_what_is_new(
+    talks: dict[str, Talk], way: str
+) -> None:
+    talk = talks[way]
     assert len(talk.preparing) == 2
     for preparing, turn in zip(talk.preparing, (talk.spans[0], talk.spans[2]), strict=True):
         assert preparing["spangate.request.generate"] is False
@@ -246,16 +280,31 @@ async def test_over_a_websocket_the_model_is_made_ready_first_and_then_told_what
     first, second, _ = talk.spans
     assert second["gen_ai.request.previous_response.id"] == first["gen_ai.response.id"]
     assert [message["role"] for message in second["gen_ai.input.messages"]] == ["tool"]
-    assert [talks.by_way[way].preparing for way in (HTTP, ZSTD)] == [[], []]
+    assert [talks[way].preparing for way in (HTTP, ZSTD)] == [[], []]
 
 
 @EACH
-async def test_store_has_the_session(talks: Talks, exporting: Gateway, way: str) -> None:
-    talk = talks.by_way[way]
-    traces = await exporting.traces(talk.counted.thread, 10 if way == WEBSOCKET else 6)
+async def test_store_has_the_session(talks: dict[str, Talk], exporting: Gateway, observing: Gateway, way: str) -> None:
+    talk = talks[way]
+    gateway = observing if way == DEFLATED else exporting
+    traces = await gateway.traces(talk.counted.thread, 10 if way in SOCKETS else 6)
     assert {trace["model"] for trace in traces} == {"demo"}
-    shown = await exporting.cli("sessions", "show", talk.counted.thread)
-    [called] = [each["preview"] for each in await exporting.sessions() if each["id"] == talk.counted.thread]
+    shown = await gateway.cli("sessions", "show", talk.counted.thread)
+    [called] = [each["preview"] for each in await gateway.sessions() if each["id"] == talk.counted.thread]
     assert called == COUNT
     assert talk.counted.said[:40] in shown
     assert WELCOME in shown
+
+
+async def test_an_upstream_without_websockets_makes_it_speak_http(
+    codex: Codex, sink: SpanSink, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder, home = tmp_path_factory.mktemp("gateway"), tmp_path_factory.mktemp("home")
+    async with BuiltinModel(websockets=False) as model, Gateway(folder, model.url, sink.config) as gateway:
+        told = await codex.run(home, _settings(WEBSOCKET, gateway, home), "Thanks")
+        assert told.said == WELCOME
+        refused, answered = await sink.of_session(told.thread, 2)
+        assert [request.method for request in model.requests] == ["GET", "POST"]
+    assert (refused["http.response.status_code"], refused["spangate.end"]) == (426, "upstream_error")
+    assert (answered["spangate.end"], answered["spangate.session.sequence"]) == ("finished", 2)
+    assert answered["gen_ai.output.messages"][0]["parts"] == [{"type": "text", "content": WELCOME}]
