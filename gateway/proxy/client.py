@@ -52,6 +52,7 @@ class ClientConnection(Joining):
         self.blocked = False
         self._piled = 0
         self._lingering = False
+        self._dropped = 0
         self._spoiled = False
         self._hold = False
         self._paused = False
@@ -82,7 +83,8 @@ class ClientConnection(Joining):
 
     def data_received(self, data: bytes) -> None:
         if self.closing:
-            return  # what a refused client still sends is read and dropped, so that it can read why
+            self._drop(len(data))  # what a refused client still sends is read, so that it can read why
+            return
         if self._early is not None:
             self._early += data
             self._steer()
@@ -257,7 +259,7 @@ class ClientConnection(Joining):
         if self._paused:
             self._steer()
         if not keep_alive or self._spoiled or self._server.draining:
-            self._close_gently(request_read=self._receiving is None)
+            self._close_gently(request_read=self._receiving is None and not self._spoiled and not self._pending)
             return
         if self._pending:
             # Not from inside the parser's callbacks or deep in another relay's: the stack must not grow with them.
@@ -269,8 +271,8 @@ class ClientConnection(Joining):
         relay, self._relay = self._relay, None
         if relay is not None:
             self._server.relays.discard(relay)
-        self.closing = True
-        self._transport.close()  # what was written still goes out; the missing end tells the client that it broke off
+        # What was written still goes out; the missing end tells the client that it broke off.
+        self._close_gently(request_read=self._receiving is None or not self._transport.can_write_eof())
 
     def _next(self) -> None:
         if self.closing or self._relay is not None:
@@ -317,7 +319,7 @@ class ClientConnection(Joining):
         if keep_alive:
             self._expect("keep_alive_timeout", self._limits.keep_alive_s)
         else:
-            self._close_gently(request_read=True)
+            self._close_gently(request_read=not (head.chunked or head.content_length))
 
     def _malformed(self, error: httptools.HttpParserError) -> None:
         if isinstance(error, httptools.HttpParserCallbackError):
@@ -327,7 +329,6 @@ class ClientConnection(Joining):
         self._server.malformed += 1
         if self._relay is not None and self._receiving is self._relay:
             # The head was fine, its body is not: this exchange ends with that.
-            self._receiving = None
             self._relay.refuse(bad_http(error))
             return
         if self._relay is None:
@@ -339,7 +340,6 @@ class ClientConnection(Joining):
         if self._relay is None:
             self._refuse_bare(None, header_too_large(self._limits.header))
         elif self._receiving is self._relay:
-            self._receiving = None
             self._relay.refuse(trailers_too_large())
         else:
             self._spoil(self._relay)
@@ -363,7 +363,9 @@ class ClientConnection(Joining):
             self._relay.overdue(now)
         if not self.deadline or now < self.deadline:
             return
-        if self._lingering or self.closing:
+        if self._lingering:
+            self._close()
+        elif self.closing:
             self._transport.abort()
         elif self._relay is not None:
             self.deadline = 0.0

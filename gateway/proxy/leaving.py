@@ -23,6 +23,8 @@ class Leaving(asyncio.Protocol):
     _transport: asyncio.Transport
     _pending: deque[Pending]
     _lingering: bool
+    _dropped: int
+    """Bytes that came while it lingered."""
     closing: bool
     deadline: float
 
@@ -47,13 +49,25 @@ class Leaving(asyncio.Protocol):
         if self._transport.is_closing():
             return
         if request_read:
-            self._transport.close()
+            self._close()
             return
         self._lingering = True
         if self._transport.can_write_eof():  # TLS cannot; there the answer's length has to do
             self._transport.write_eof()
         self._transport.resume_reading()
         self._expect("linger", self._limits.linger_s)
+
+    def _drop(self, size: int) -> None:
+        """So many bytes came behind a refusal."""
+        self._dropped += size
+        if self._lingering and self._dropped > self._limits.linger and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _close(self) -> None:
+        """Close once the client has taken what was written, or had its time to."""
+        self._lingering = False
+        self._transport.close()
+        self._expect("write_timeout", self._limits.write_s)
 
     def _expect(self, name: str, within_s: float) -> None:
         self.deadline = self._server.pool.now + within_s
