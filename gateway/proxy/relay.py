@@ -88,6 +88,7 @@ class Relay(Ending):
         expected, size = self.head.content_length, self.exchange.request_body.size
         if expected is not None and expected != size:
             # SECURITY: a second lock. What is missing would be taken from the next request on a shared connection.
+            self._pool.failures["length"] += 1
             _log.error("a request's body is not as long as it said", exchange=self.exchange.id)
             if not self.done:
                 self.refuse(internal("length"))
@@ -238,6 +239,7 @@ class Relay(Ending):
                 raise
             except Exception as error:  # the boundary: whatever fails in here must still end the exchange
                 self._task = None
+                self._pool.failures["request"] += 1
                 _log.error("relaying a request failed", exchange=self.exchange.id, error=type(error).__name__)
                 self.refuse(internal(type(error).__name__))
 

@@ -73,12 +73,13 @@ class ProxyServer:
         return cut
 
     def counters(self) -> dict[str, int]:
-        """`malformed`: what was no HTTP; `overloaded`: connections beyond the limit."""
+        """`malformed`: what was no HTTP; `overloaded`: connections beyond the limit; `failures.…`: `Pool.failures`."""
         return {
             "malformed": self.malformed,
             "overloaded": self.overloaded,
             "upstream_opened": self.pool.opened,
             "upstream_reused": self.pool.reused,
+            **{f"failures.{where}": count for where, count in self.pool.failures.items()},
         }
 
     def connection_closed(self) -> None:

@@ -1,6 +1,7 @@
 """Connections to upstreams: opened, kept, checked, given back. Parses responses; decides nothing."""
 
 import asyncio
+from collections import Counter
 from typing import Protocol, cast
 
 import httptools
@@ -174,6 +175,7 @@ class UpstreamConnection(asyncio.Protocol):
             if isinstance(error.__context__, ValueError):
                 self._broken("bad_upstream_response")
                 return
+            self._pool.failures["answer"] += 1
             _log.error("relaying an answer failed", error=type(error.__context__ or error).__name__)
             self._broken("internal_error")
         except httptools.HttpParserUpgrade as upgrade:
@@ -322,6 +324,8 @@ class Pool:
         self.limits = limits
         self.opened = 0
         self.reused = 0
+        self.failures: Counter[str] = Counter()
+        """By where they were caught: bugs of ours, which cost one exchange or one copy."""
         self.now = 0.0
         """The loop's time as of the last sweep: deadlines do not need better."""
         self._idle: dict[Origin, list[UpstreamConnection]] = {}

@@ -102,6 +102,7 @@ class Tunnel:
             for message in way.read(data):
                 self._hear(message, said)
         except Exception as error:  # the boundary: a bug of ours costs the copy, not the connection
+            self._server.pool.failures["websocket"] += 1
             _log.error("understanding a WebSocket failed", error=type(error).__name__)
             way.copy.lost = "internal_error"
             self.talk.not_understood(len(data))
@@ -156,6 +157,7 @@ class Tunnel:
         try:
             await waiting
         except Exception as error:  # the boundary: the frame must not stay here for ever
+            self._server.pool.failures["asking"] += 1
             _log.error("asking about a message failed", exchange=exchange.id, error=type(error).__name__)
             self.break_off("upstream_gone", "internal_error", _GOING_AWAY)
             return

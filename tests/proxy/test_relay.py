@@ -320,6 +320,18 @@ async def test_a_failing_decision_is_an_answer_not_a_hang(bench: Bench) -> None:
     assert head.startswith(b"HTTP/1.1 500")
     assert b"a bug" not in head
     assert (await bench.ended()).error_type == "internal_error"
+    assert bench.server.counters()["failures.request"] == 1
+
+
+async def test_a_bug_in_relaying_an_answer_is_counted(bench: Bench) -> None:
+    def fail(exchange: Exchange) -> bytes:
+        raise LookupError("a bug")
+
+    bench.handler.response_headers = fail  # type: ignore[method-assign]
+    wire = await bench.connect()
+    await wire.send(GET)
+    assert (await wire.rest()) == b""
+    assert bench.server.counters()["failures.answer"] == 1
 
 
 async def test_draining_lets_a_running_exchange_finish(bench: Bench) -> None:

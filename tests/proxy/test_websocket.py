@@ -217,6 +217,20 @@ async def test_a_bug_in_understanding_costs_the_copy_and_not_the_connection(benc
         await wire.send(sent)
         assert await wire.exactly(len(sent)) == sent
     assert talk.lost >= 2 * len(sent)
+    assert bench.server.counters()["failures.websocket"] == 1
+
+
+async def test_a_bug_in_asking_ends_the_connection_and_is_counted(bench: Bench) -> None:
+    async def fail(exchange: Exchange) -> None:
+        raise LookupError("a bug")
+
+    bench.handler.holding = True
+    wire, talk = await joined(bench, silence)
+    bench.handler.on_ready = fail
+    await wire.send(client_frame(b"ask something"))
+    assert await wire.rest() == close_frame(1001, "", False)
+    assert await over(talk) == ("upstream_gone", "internal_error")
+    assert bench.server.counters()["failures.asking"] == 1
 
 
 async def test_whoever_does_not_read_stops_whoever_writes(bench: Bench) -> None:
