@@ -156,6 +156,7 @@ def limits_of(llm: LlmConfig) -> Limits:
         header=llm.max_header,
         body=llm.max_body,
         capture=llm.capture_max,
+        unfinished=llm.max_unfinished,
         connections=llm.max_connections,
         header_s=timeouts.header,
         request_s=timeouts.request,

@@ -20,6 +20,7 @@ from gateway.proxy.refusals import (
     empty_answer,
     header_too_large,
     too_large,
+    too_many_unfinished,
     too_slow,
     trailers_too_large,
 )
@@ -53,6 +54,7 @@ class ClientConnection(Joining):
         self._piled = 0
         self._lingering = False
         self._dropped = 0
+        self._weighed = 0
         self._spoiled = False
         self._hold = False
         self._paused = False
@@ -106,6 +108,8 @@ class ClientConnection(Joining):
                 rest = b""
         if self._head_bytes > self._limits.header and not self.closing:
             self._head_too_large()  # also trailers and chunk extensions: whatever comes and is not body
+        if self._receiving is not None or self._weighed:
+            self._weigh()
 
     def eof_received(self) -> bool:
         return False  # a client that has closed its side is gone: nothing tells a half-closed one from a dead one
@@ -114,6 +118,7 @@ class ClientConnection(Joining):
         self.closing = True
         self._server.connections.discard(self)
         self._pending.clear()
+        self._forget_unfinished()
         relay, self._relay = self._relay, None
         if relay is not None:
             self._server.relays.discard(relay)
@@ -180,6 +185,7 @@ class ClientConnection(Joining):
             receiving.body(data)
         elif receiving is not None:
             receiving.pieces.append(data)
+            receiving.size += len(data)
 
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():
@@ -343,6 +349,21 @@ class ClientConnection(Joining):
             self._relay.refuse(trailers_too_large())
         else:
             self._spoil(self._relay)
+
+    def _weigh(self) -> None:
+        """A body is not whole after this read, or was not before it."""
+        receiving, before = self._receiving, self._weighed
+        now = 0
+        if receiving is not None and not self.closing:
+            now = receiving.exchange.request_body.kept if isinstance(receiving, Relay) else receiving.size
+        self._weighed = now
+        unfinished = self._server.unfinished
+        if unfinished.weigh(before, now) or self._relay is None:
+            return
+        if receiving is self._relay:
+            self._relay.refuse(too_many_unfinished(unfinished.limit))
+        else:
+            self._spoil(self._relay)  # it was not answered yet, and will be on another connection
 
     def _spoil(self, relay: Relay) -> None:
         """What came behind the running exchange cannot be read: that one goes on, nothing follows it."""

@@ -23,6 +23,8 @@ class Leaving(asyncio.Protocol):
     _transport: asyncio.Transport
     _pending: deque[Pending]
     _lingering: bool
+    _weighed: int
+    """Bytes of an unfinished body that are counted as this connection's."""
     _dropped: int
     """Bytes that came while it lingered."""
     closing: bool
@@ -46,6 +48,7 @@ class Leaving(asyncio.Protocol):
         closing at once would reset the connection and take the answer away with it (RFC 9112, 9.6)."""
         self.closing = True
         self._pending.clear()
+        self._forget_unfinished()
         if self._transport.is_closing():
             return
         if request_read:
@@ -68,6 +71,11 @@ class Leaving(asyncio.Protocol):
         self._lingering = False
         self._transport.close()
         self._expect("write_timeout", self._limits.write_s)
+
+    def _forget_unfinished(self) -> None:
+        if self._weighed:
+            self._server.unfinished.weigh(self._weighed, 0)
+            self._weighed = 0
 
     def _expect(self, name: str, within_s: float) -> None:
         self.deadline = self._server.pool.now + within_s

@@ -11,6 +11,8 @@ class Limits:
     body: int = 64 * 1024 * 1024
     capture: int = 8 * 1024 * 1024
     """Per direction; a request is held whole up to this size before it goes upstream, a bigger one streams through."""
+    unfinished: int = 512 * 1024 * 1024
+    """Kept of all request bodies together that are not whole yet."""
     linger: int = 256 * 1024 * 1024
     """What is read and dropped of the rest of a refused request; for what comes then nobody is listening."""
     connections: int = 10_000

@@ -11,11 +11,12 @@ PENDING_LIMIT = 32
 class Pending:
     """A pipelined request: its head, and what has come of its body."""
 
-    __slots__ = ("complete", "head", "keep_alive", "pieces", "trailers")
+    __slots__ = ("complete", "head", "keep_alive", "pieces", "size", "trailers")
 
     def __init__(self, head: RequestHead) -> None:
         self.head = head
         self.pieces: list[bytes] = []
+        self.size = 0
         self.trailers: Headers | None = None
         self.complete = False
         self.keep_alive = True

@@ -87,6 +87,16 @@ def too_large(limit: int) -> Refusal:
     )
 
 
+def too_many_unfinished(limit: int) -> Refusal:
+    return Refusal(
+        503,
+        "overloaded",
+        f"The gateway keeps as much of request bodies that are still on their way as it may ({limit} bytes). "
+        "Try again soon; if it stays so, raise receivers::llm::max_unfinished in the gateway's configuration.",
+        1,
+    )
+
+
 def unsignable(limit: int) -> Refusal:
     return Refusal(
         413,

@@ -9,6 +9,7 @@ from gateway.proxy.client import ClientConnection
 from gateway.proxy.handler import Handler
 from gateway.proxy.limits import Limits
 from gateway.proxy.relay import Relay
+from gateway.proxy.unfinished import UnfinishedBodies
 from gateway.proxy.upstream import Pool
 from gateway.proxy.websocket import Tunnel
 
@@ -26,6 +27,7 @@ class ProxyServer:
         self.tunnels: set[Tunnel] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         """Of messages that are being asked about."""
+        self.unfinished = UnfinishedBodies(limits.unfinished)
         self.draining = False
         self.malformed = 0
         self.overloaded = 0
@@ -73,10 +75,12 @@ class ProxyServer:
         return cut
 
     def counters(self) -> dict[str, int]:
-        """`malformed`: what was no HTTP; `overloaded`: connections beyond the limit; `failures.…`: `Pool.failures`."""
+        """`malformed`: what was no HTTP; `overloaded`: connections beyond the limit; `unfinished_refused`: bodies that
+        had no room beside the others; `failures.…`: `Pool.failures`."""
         return {
             "malformed": self.malformed,
             "overloaded": self.overloaded,
+            "unfinished_refused": self.unfinished.refused,
             "upstream_opened": self.pool.opened,
             "upstream_reused": self.pool.reused,
             **{f"failures.{where}": count for where, count in self.pool.failures.items()},

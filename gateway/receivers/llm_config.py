@@ -156,6 +156,8 @@ class LlmConfig(ConfigModel):
     """Per direction; more is relayed, not captured."""
     max_body: Size = 64 * 1024 * 1024
     max_header: Annotated[Size, Field(ge=1024)] = 64 * 1024
+    max_unfinished: Size = Field(default=512 * 1024 * 1024, validate_default=True)
+    """Kept of all request bodies together that are not whole yet, by each worker."""
     max_connections: int = Field(default=10_000, ge=1)
     timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)
     drain: PositiveDuration = 30.0
@@ -169,6 +171,14 @@ class LlmConfig(ConfigModel):
     ] = Field(default_factory=_built_in)
     default_provider: str = Field(default="openai", validate_default=True)
     """Takes `/v1/…` calls whose path does not tell the provider."""
+
+    @field_validator("max_unfinished")
+    @classmethod
+    def _room_for_one(cls, limit: int, info: ValidationInfo) -> int:
+        one = [info.data[bound] for bound in ("capture_max", "max_body") if bound in info.data]
+        if one and limit < min(one):
+            raise ValueError("has no room for one body; write capture_max or more")
+        return limit
 
     @field_validator("default_provider")
     @classmethod

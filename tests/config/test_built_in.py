@@ -187,6 +187,7 @@ def test_wrong_aws_credentials_are_told(aws: str, path: str, says: str) -> None:
         ),
         ("{endpoint: nowhere}", "endpoint", "write host:port"),
         ("{timeouts: {connect: 0}}", "timeouts::connect", "is too small; write more than 0"),
+        ("{max_unfinished: 1MiB}", "max_unfinished", "write capture_max or more"),
         ("{max_connections: 0}", "max_connections", "is too small; write 1 or more"),
     ],
 )
