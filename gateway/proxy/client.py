@@ -14,6 +14,7 @@ from gateway.proxy.handler import RequestHead
 from gateway.proxy.handshake import Handshake
 from gateway.proxy.headers import size_of
 from gateway.proxy.joining import Joining
+from gateway.proxy.leftover import left_unread
 from gateway.proxy.pipelining import PENDING_LIMIT, PILE_BYTES, Pending
 from gateway.proxy.refusals import (
     bad_http,
@@ -382,6 +383,9 @@ class ClientConnection(Joining):
             return
         if self._relay is not None:
             self._relay.overdue(now)
+            if self._relay is not None and left_unread(self._transport):
+                self._transport.abort()
+                return
         if not self.deadline or now < self.deadline:
             return
         if self._lingering:

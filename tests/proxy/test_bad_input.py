@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from gateway.model.exchange import Exchange
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.handler import Origin
 from gateway.proxy.upstream import UpstreamConnection
@@ -414,7 +415,8 @@ async def test_a_client_still_full_from_the_last_answer_holds_the_next_upstream_
     connection.connection_lost(None)
 
 
-async def test_a_client_that_leaves_with_a_request_pipelined_is_noticed(bench: Bench) -> None:
+@pytest.mark.parametrize("behind", [1, 100])
+async def test_a_client_that_leaves_with_requests_pipelined_is_noticed(bench: Bench, behind: int) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         await reader.read()
@@ -422,13 +424,52 @@ async def test_a_client_that_leaves_with_a_request_pipelined_is_noticed(bench: B
 
     bench.upstream.serve = serve
     wire = await bench.connect()
-    await wire.send(GET + GET)
+    await wire.send(GET + GET * behind)
     while not bench.upstream.connections:
         await asyncio.sleep(0)
     wire.close()
     assert (await bench.ended()).end == "client_gone"
     async with asyncio.timeout(5):
         assert await bench.upstream.closed.get() in ("cancelled", "gone")
+
+
+@pytest.mark.parametrize("polite", [True, False])
+async def test_a_client_that_leaves_while_somebody_decides_is_noticed(bench: Bench, polite: bool) -> None:
+    forgotten = asyncio.Event()
+
+    async def decide(exchange: Exchange) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            forgotten.set()
+
+    bench.handler.on_ready = decide
+    wire = await bench.connect()
+    await wire.send(post(b"{}"))
+    while not bench.server.relays:
+        await asyncio.sleep(0)
+    wire.close() if polite else wire.abort()
+    assert (await bench.ended()).end == "client_gone"
+    async with asyncio.timeout(5):
+        await forgotten.wait()
+
+
+async def test_a_client_that_is_held_and_stays_is_not_taken_for_gone(make_bench: MakeBench) -> None:
+    bench = await make_bench(header_s=0.1)  # so that it is looked at often
+    go_on = asyncio.Event()
+
+    async def decide(exchange: Exchange) -> None:
+        await go_on.wait()
+
+    bench.handler.on_ready = decide
+    wire = await bench.connect()
+    await wire.send(post(b"{}"))
+    swept = bench.server.pool.now
+    async with asyncio.timeout(5):
+        while bench.server.pool.now < swept + 0.2:
+            await asyncio.sleep(0.01)
+    go_on.set()
+    assert (await wire.answer())[1] == b"ok"
 
 
 async def test_a_storm_of_upgrades_is_no_recursion(bench: Bench) -> None:

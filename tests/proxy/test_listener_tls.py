@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.model.exchange import Exchange
 from gateway.tls import ServerTlsConfig
 from tests.proxy.conftest import Bench, MakeBench, Wire, read_request
 from tests.proxy.test_relay import GET, post
@@ -191,3 +192,16 @@ async def test_draining_closes_kept_connections_and_lets_a_running_call_end(
     release.set()
     assert await busy.rest() == b"cd"
     assert await draining == 0
+
+
+async def test_a_client_that_leaves_while_it_is_held_is_noticed(secure: Bench, client_tls: ssl.SSLContext) -> None:
+    async def decide(exchange: Exchange) -> None:
+        await asyncio.Event().wait()
+
+    secure.handler.on_ready = decide
+    wire = await secure.connect(client_tls)
+    await wire.send(post(b"{}"))
+    while not secure.server.relays:
+        await asyncio.sleep(0)
+    wire.abort()
+    assert (await secure.ended()).end == "client_gone"
