@@ -52,6 +52,7 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _REPLACED = _CREDENTIALS | {b"x-amz-security-token"}
 """What a client may authenticate itself with: goes where the gateway holds the key."""
 _MAY_CARRY_KEY = _CREDENTIALS | {b"cookie"}
+_COOKIE = frozenset({b"cookie"})
 _NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 _GATEWAY_KEY = re.compile(rb"(?<![A-Za-z0-9_-])sg-", re.IGNORECASE)
 """Behind a scheme, a comma, a quote or a cookie's name: wherever a value or a part of one may begin."""
@@ -71,6 +72,8 @@ _OUR_PARAMETERS = frozenset(
 _HELD_PARAMETERS = _OUR_PARAMETERS - {"token", "authorization", "auth"}
 _KEY_IN_VALUE = re.compile(r"(?<![A-Za-z0-9_-])sg-", re.IGNORECASE)
 _NO_LETTERS = re.compile(r"[^a-z0-9]+")
+_PATH = re.compile(r"[^?;#]*")
+_MAY_HIDE = re.compile(r"[;#%]")
 _PAIR_ENDS = re.compile(r"([?&;#])")
 _GOOGLE_KEY = re.compile(r"(?:^|&)key=", re.IGNORECASE)
 _CALLS_REMEMBERED, _LONGEST_REMEMBERED = 1024, 256
@@ -103,6 +106,13 @@ class _Call(NamedTuple):
     """Path and query below the provider's base URL, keys masked: what may be remembered of them."""
     sent: bytes
     """Path and query for the upstream."""
+
+
+_KEY_IN_PATH = Refusal(
+    400,
+    "bad_request",
+    "The path has a gateway key in it. Send the key in the header x-spangate-key, and the path without it.",
+)
 
 
 class LlmReceiver:
@@ -193,18 +203,21 @@ class LlmReceiver:
         if match is None or (match.path == path and query and self._google_key_astray(match.provider, query)):
             return Plan(self._exchange(head, _masked(target)), refusal=self._unknown_route(path))
         upstream = self._upstreams[match.provider]
+        below = _path_without_keys(match.path, every=upstream.credential is not None)
+        if not below:
+            return Plan(self._exchange(head, "/***"), refusal=_KEY_IN_PATH)
         if upstream.base_path and ("." in match.path or "%" in match.path) and _ABOVE.search(match.path):
             return Plan(self._exchange(head, _masked(target)), refusal=_above_its_base(upstream))
         # SECURITY: a server undoes escapes before it looks for a route; a call must not be unread for one in its path.
-        meant = unquote(match.path)
+        meant = unquote(below)
         provider = next(provider for provider in self._formats if provider.matches(head.method, meant))
-        sent = upstream.base_path + match.path.encode("latin-1")
+        sent = upstream.base_path + below.encode("latin-1")
         if query:
-            shown = _masked(f"{match.path}?{query}")
+            shown = _masked(f"{below}?{query}")
             if upstream.credential is not None or "sg-" in query.lower() or "%" in query:
                 query = _without_keys(query, every=upstream.credential is not None)
             return _Call(upstream, provider, shown, sent + b"?" + query.encode("latin-1") if query else sent)
-        call = _Call(upstream, provider, match.path, sent)
+        call = _Call(upstream, provider, _masked(below), sent)
         # SECURITY: a route told by path depends on the credentials too, and a query may hold some: not remembered.
         if match.path != path and len(target) <= _LONGEST_REMEMBERED:
             if len(self._calls) >= _CALLS_REMEMBERED:
@@ -273,10 +286,14 @@ class LlmReceiver:
         fields, headers = head.header_map, head.headers
         names = lower_names(headers, fields)
         slots, host = _places(names)
-        if slots:
+        carrying = [name for at, name in slots if _carries_gateway_key(headers[at][1])] if slots else ()
+        if carrying:
             # SECURITY: a gateway key is for the gateway, in whichever slot it came.
-            carrying = [name for at, name in slots if _carries_gateway_key(headers[at][1])]
-            dropped = dropped.union(carrying) if carrying else dropped
+            dropped = dropped.union(carrying) - _COOKIE
+            if b"cookie" in carrying:
+                headers = _without_key_cookies(headers)
+                names = lower_names(headers, {})
+                host = _places(names).host
         if b"connection" in fields:
             dropped |= named_in_connection(fields[b"connection"])
         authority = upstream.authority
@@ -352,14 +369,28 @@ def _upstream(name: str, provider: ProviderConfig, environ: Mapping[str, str]) -
 
 def _masked(target: str) -> str:
     """SECURITY: Google's APIs take the key in the query; it must not be stored, however its name is written."""
-    path, mark, query = target.partition("?")
-    if not mark:
-        return target
-    pairs = [pair.partition("=") for pair in query.split("&")]
-    return f"{path}?" + "&".join(
-        f"{name}=***" if equals and unquote(name, "latin-1").lower() in _SECRET_PARAMETERS else f"{name}{equals}{value}"
-        for name, equals, value in pairs
-    )
+    path = _PATH.match(target)
+    assert path is not None
+    begin = path.end()
+    return target if begin == len(target) else path[0] + "&".join(map(_masked_pair, target[begin:].split("&")))
+
+
+def _masked_pair(pair: str) -> str:
+    """Where servers cut at `;` too, what is behind a secret may still be part of it: nothing of that is shown."""
+    pieces = _PAIR_ENDS.split(pair)
+    for at in range(0, len(pieces), 2):
+        name, equals, _ = pieces[at].partition("=")
+        if equals and unquote(name, "latin-1").lower() in _SECRET_PARAMETERS:
+            return "".join(pieces[:at]) + f"{name}=***"
+    return pair
+
+
+def _path_without_keys(path: str, every: bool) -> str:
+    """As `_without_keys`: what is behind a `#` or `;` of a path. Empty where the path cannot be told from a key."""
+    if not _MAY_HIDE.search(path):
+        return path
+    cleaned = _without_keys(path, every)
+    return cleaned if cleaned[:1] == "/" else ""
 
 
 class _Places(NamedTuple):
@@ -375,6 +406,19 @@ class _Places(NamedTuple):
 def _places(names: tuple[bytes, ...]) -> _Places:
     slots = tuple([(at, name) for at, name in enumerate(names) if name in _MAY_CARRY_KEY])
     return _Places(slots, names.index(b"host") if b"host" in names else None)
+
+
+def _without_key_cookies(headers: Headers) -> Headers:
+    """Of cookies those go that carry one, and no other byte."""
+    kept: Headers = []
+    for name, value in headers:
+        if name.lower() == b"cookie" and _carries_gateway_key(value):
+            pairs = value.split(b";")
+            value = b";".join(pair for pair in pairs if not _carries_gateway_key(pair)).lstrip(b" ")
+            if not value or _carries_gateway_key(value):
+                continue
+        kept.append((name, value))
+    return kept
 
 
 def _carries_gateway_key(value: bytes) -> bool:

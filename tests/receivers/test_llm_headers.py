@@ -80,9 +80,28 @@ def test_a_gateway_key_never_leaves_whatever_its_slot(receiver: LlmReceiver, slo
     assert sent(receiver, "/openai/v1/x", (slot, value)) == []
 
 
-@pytest.mark.parametrize("value", ["k=sg-abc", "a=b; token=sg-abc", 'a="sg-abc"'])
-def test_a_cookie_with_a_gateway_key_does_not_leave(receiver: LlmReceiver, value: str) -> None:
-    assert sent(receiver, "/openai/v1/x", ("Cookie", value)) == []
+@pytest.mark.parametrize(
+    ("value", "left"),
+    [
+        ("k=sg-abc", None),
+        ("sg-abc", None),
+        ("k=sg-abc; j=sg-def", None),
+        ("a=b; token=sg-abc", b"a=b"),
+        ("token=sg-abc; a=b", b"a=b"),
+        ('a=b;c="d e";  token=sg-abc;f=g%20;;h', b'a=b;c="d e";f=g%20;;h'),
+        ('a="sg-abc"; b=c', b"b=c"),
+        ('a="x;sg-abc"; b=c', b'a="x; b=c'),
+    ],
+)
+def test_of_cookies_the_one_with_a_gateway_key_stays_in(receiver: LlmReceiver, value: str, left: bytes | None) -> None:
+    forwarded = sent(receiver, "/openai/v1/x", ("X-A", "1"), ("Cookie", value), ("X-B", "2"))
+    cookie = [] if left is None else [(b"Cookie", left)]
+    assert forwarded == [(b"X-A", b"1"), *cookie, (b"X-B", b"2")]
+
+
+def test_repeated_cookies_are_told_apart(receiver: LlmReceiver) -> None:
+    headers = [("Cookie", "a=b"), ("cookie", "k=sg-abc"), ("X-A", "1"), ("Connection", "x-hop"), ("X-Hop", "2")]
+    assert sent(receiver, "/openai/v1/x", *headers) == [(b"Cookie", b"a=b"), (b"X-A", b"1")]
 
 
 @pytest.mark.parametrize(

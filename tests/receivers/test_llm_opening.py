@@ -94,11 +94,29 @@ def test_a_request_without_a_host_gets_the_upstreams(receiver: LlmReceiver) -> N
         ("/openai/v1/models?a=1;key=sg-abc", b"/v1/models?a=1"),
         ("/openai/v1/models?a=1%26key=sg-abc", b"/v1/models"),
         ("/openai/v1/models?a=1#key=sg-abc", b"/v1/models?a=1"),
+        ("/openai/v1/models#key=sg-abc", b"/v1/models"),
+        ("/openai/v1/models#key=sg-abc?b=2", b"/v1/models?b=2"),
+        ("/openai/v1/models;key=sg-abc/x", b"/v1/models"),
+        ("/openai/v1/models;a=1#%6bey=%73g-abc", b"/v1/models;a=1"),
+        ("/openai/v1/models;a=sg-1#c", b"/v1/models;a=sg-1#c"),
         ("/openai/v1/models?&a=sg-1;b&&key=asg-1#c", b"/v1/models?&a=sg-1;b&&key=asg-1#c"),
     ],
 )
 def test_a_gateway_key_in_the_query_never_leaves(receiver: LlmReceiver, target: str, sent: bytes) -> None:
     assert receiver.open(head_of(target)).target == sent
+
+
+@pytest.mark.parametrize("path", ["/v1/x%23key=sg-abc", "/v1/x%3Fa=1%26key%3Dsg-abc", "/v1/x%253bkey=sg-abc"])
+def test_a_gateway_key_that_hides_in_a_path_goes_nowhere(receiver: LlmReceiver, path: str) -> None:
+    plan = receiver.open(head_of(f"/openai{path}"))
+    assert plan.refusal is not None
+    assert (plan.refusal.status, plan.origin) == (400, None)
+    assert plan.exchange is not None
+    assert "sg-abc" not in plan.exchange.target
+
+
+def test_beside_a_held_key_the_clients_own_in_a_fragment_does_not_leave(receiver: LlmReceiver) -> None:
+    assert receiver.open(head_of("/local/v1/models#key=AIza")).target == b"/tenant/v1/models"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +167,11 @@ def test_beside_a_held_key_the_clients_own_in_the_query_does_not_leave(receiver:
         ("/openai/v1/models?access_token=ya29.AIzaSecret", "/v1/models?access_token=***"),
         ("/openai/v1/models?monkey=1", "/v1/models?monkey=1"),
         ("/nowhere?key=AIzaSecret", "/nowhere?key=***"),
+        ("/nowhere#key=AIzaSecret", "/nowhere#key=***"),
+        ("/openai/v1/models#key=AIzaSecret", "/v1/models#key=***"),
+        ("/openai/v1/models;key=AIzaSecret;b", "/v1/models;key=***"),
+        ("/openai/v1/models?a=1;key=AIza;Secret&b=2", "/v1/models?a=1;key=***&b=2"),
+        ("/openai/v1/models?a=1#key=AIzaSecret", "/v1/models?a=1#key=***"),
     ],
 )
 def test_a_key_in_the_query_is_masked_in_what_is_kept(receiver: LlmReceiver, target: str, kept: str) -> None:
