@@ -148,6 +148,8 @@ class Step(NamedTuple):
     ends: bool = False
     failed: bool = False
     """It ends with an error that the API says in place of a response."""
+    passes: bool = False
+    """It begins with an event that asks for no response, as far as can be told: over once the event has left."""
 
 
 class Dialogue(Protocol):

@@ -16,7 +16,7 @@ from gateway.providers.openai_realtime_answer import OpenAIRealtimeAnswer
 from gateway.providers.openai_realtime_item import read_item
 from gateway.providers.openai_refusal import openai_error, openai_error_event
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, add_tools, entries, unreadable_request, with_repair
+from gateway.providers.request import NO_RAW, add_context, add_tools, entries, unreadable_request, with_repair
 
 
 class _Settings(msgspec.Struct):
@@ -24,6 +24,7 @@ class _Settings(msgspec.Struct):
 
     model: Any = None
     instructions: msgspec.Raw = NO_RAW
+    prompt: msgspec.Raw = NO_RAW
     tools: msgspec.Raw = NO_RAW
     input: msgspec.Raw = NO_RAW
     temperature: Any = None
@@ -70,6 +71,10 @@ class OpenAIRealtime:
         for said in (response.instructions, session.instructions):
             if said is not NO_RAW and bytes(said) != b"null":
                 entries(reading, reading.system, [said], _read_instructions, known)
+                break
+        for prompt in (response.prompt, session.prompt):
+            if prompt is not NO_RAW and bytes(prompt) != b"null":
+                add_context(reading, prompt, known)
                 break
         for tools in (response.tools, session.tools):
             if tools is not NO_RAW:

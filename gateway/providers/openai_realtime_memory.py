@@ -14,6 +14,7 @@ LIMIT = 1024 * 1024
 _FIELDS = (
     "model",
     "instructions",
+    "prompt",
     "tools",
     "temperature",
     "max_output_tokens",
@@ -49,6 +50,10 @@ class Sound:
         return Blob("audio", None, self._hash.hexdigest(), self.size)
 
 
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, dict | list | set) else value
+
+
 class Memory:
     def __init__(self) -> None:
         self.sound = Sound()
@@ -66,6 +71,12 @@ class Memory:
         self._cut = False
         """Something was left out."""
 
+    def copy(self) -> "Memory":
+        """As it is now: the same items, none of them changed by what comes."""
+        other = Memory()
+        other.__dict__.update({name: _copied(value) for name, value in self.__dict__.items()})
+        return other
+
     def leave_out(self) -> None:
         """Something was said that cannot be kept."""
         self._cut = True
@@ -75,8 +86,17 @@ class Memory:
         items = [msgspec.Raw(item) for item in self._items.values()]
         said = response if isinstance(response, dict) else {}
         if isinstance(said.get("input"), list):
-            said = {**said, "input": [lean(item) for item in said["input"]]}
+            said = {**said, "input": [self._referred(item) for item in said["input"]]}
         return _to_json({"session": self._session, "items": items, "response": said, "cut": self._cut})
+
+    def _referred(self, item: Any) -> Any:
+        """The item of the conversation in place of one that only names it: what the model reads, agents see."""
+        if isinstance(item, dict) and item.get("type") == "item_reference" and isinstance(item.get("id"), str):
+            key = self._alias.get(item["id"], item["id"])
+            if key in self._items:
+                return msgspec.Raw(self._items[key])
+            self._cut = True
+        return lean(item)
 
     # The session
 
@@ -105,6 +125,8 @@ class Memory:
         key: str = item["id"] if named else f"#{self._count}"
         if not named:
             self._unnamed.append(key)
+        elif key in self._items:
+            key = f"#{self._count}"  # the upstream refuses it and keeps the first, so that one must not be forgotten
         self._sent.add(key)
         self._put(key, item)
 

@@ -17,11 +17,12 @@ from gateway.contracts import Dialogue, Step
 from gateway.model.exchange import Refusal
 from gateway.model.randomness import random_bytes
 from gateway.providers.openai_realtime_memory import Memory, Sound
-from gateway.providers.socket_events import Event, error_of, read_event
+from gateway.providers.socket_events import Event, clear, error_of, read_event
 
 SOUNDS = "spangate.sounds"
 """Type of an event of our own: what stands for the sound of a response."""
 _ITEM_SAID = frozenset({"conversation.item.created", "conversation.item.added", "conversation.item.done"})
+_TEXTS = frozenset({"conversation.item.create", "session.update"})
 _SOUND_DELTAS = frozenset({"response.output_audio.delta", "response.audio.delta"})
 _to_json = msgspec.json.Encoder().encode
 
@@ -65,22 +66,54 @@ class _Realtime:
         self._count = 0
         self._asked: deque[tuple[int, str]] = deque()
         """Responses that a client asked for and that have not begun, with the asking event's id."""
-        self._doubtful: set[int] = set()
-        """Of these: whose event was not understood to its end, and may have asked for something else."""
         self._running: dict[str, int] = {}
         """By the response's id."""
+        self._unasked = False
+        """The upstream answers speech without being asked."""
+        self._undo: dict[int, Memory] = {}
+        """What there was before an event that is being asked about."""
         self._sounds: dict[int, dict[tuple[str, int], Sound]] = {}
         self._asking_event: dict[int, str] = {}
 
     def client_event(self, event: bytes, whole: bool) -> Step | None:
         read, whole = read_event(_decoder, _Event, event, whole)
-        if read is None or read.type == "response.create":  # who cannot be read may well ask for one
+        if read is None and whole:  # the upstream answers an error, or finds a response asked for
             return self._ask(event, read, whole)
-        if self._strict and not whole:
-            self._doubtful.add(self._count + 1)
+        if read is None or (self._strict and self._doubtful(read, event, whole)):
+            self._memory.leave_out()
+            return self._pass(event, read)
+        if read.type == "response.create":
             return self._ask(event, read, whole)
+        if self._strict and self._unasked and read.type in _TEXTS:
+            return self._pass_text(event, read)
         self._remember(lambda: self._heed(read, whole))
         return None
+
+    def _doubtful(self, read: _Event, event: bytes, whole: bool) -> bool:
+        """SECURITY: what it shows of its type may not be the type that its upstream reads."""
+        return not clear(event) if whole else read.type != "response.create"
+
+    def _pass(self, event: bytes, read: _Event | None) -> Step:
+        """It is seen whatever it is, and waits for no response: the upstream begins one where it asked for one."""
+        self._count += 1
+        self._asking_event[self._count] = _id_of(read)
+        return Step(self._count, request=event, passes=True)
+
+    def _pass_text(self, event: bytes, read: _Event) -> Step:
+        """SECURITY: the upstream answers by itself once somebody has spoken, with all that was said before: nobody
+        would be asked any more about what a client puts beside the speech."""
+        step, held = self._pass(event, read), self._memory.copy()
+        self._remember(lambda: self._heed(read, True))
+        self._undo[step.number] = held
+        alone = Memory()
+        try:
+            if read.type == "session.update":
+                alone.change_session(read.session, True)
+            else:
+                alone.add(read.item, True)
+            return step._replace(request=alone.request(None))
+        except (ValueError, RecursionError):
+            return step  # unreadable is not empty
 
     def _remember(self, what: Callable[[], None]) -> None:
         try:
@@ -92,6 +125,7 @@ class _Realtime:
         match read.type:
             case "session.update":
                 self._memory.change_session(read.session, whole)
+                self._unasked = self._unasked or _answers_speech(read.session) is True
             case "conversation.item.create":
                 self._memory.add(read.item, whole)
             case "input_audio_buffer.append":
@@ -101,7 +135,7 @@ class _Realtime:
 
     def _ask(self, event: bytes, read: _Event | None, whole: bool) -> Step:
         self._count += 1
-        event_id = read.event_id if read is not None and isinstance(read.event_id, str) else ""
+        event_id = _id_of(read)
         self._asked.append((self._count, event_id))
         self._asking_event[self._count] = event_id
         if read is None or not whole:
@@ -140,6 +174,9 @@ class _Realtime:
 
     def _take_session(self, session: Any, whole: bool) -> None:
         self._memory.set_session(session, whole)
+        answers = _answers_speech(session)
+        if answers is not None:
+            self._unasked = answers
         if isinstance(session, dict) and isinstance(session.get("id"), str) and not self.session:
             self.session = session["id"]
 
@@ -161,9 +198,8 @@ class _Realtime:
 
     def _begun(self, response: str, event: bytes) -> Step:
         if self._asked:
-            asked = next((each for each in self._asked if each[0] not in self._doubtful), self._asked[0])
-            self._asked.remove(asked)
-            number = self._running[response] = asked[0]
+            number, _ = self._asked.popleft()
+            self._running[response] = number
             return Step(number, kept=event)
         # Nobody asked: speech has ended, and the server answers by itself.
         self._count += 1
@@ -183,7 +219,7 @@ class _Realtime:
 
     def left(self, number: int) -> bytes:
         self._asking_event.pop(number, None)
-        self._doubtful.discard(number)
+        self._undo.pop(number, None)
         self._asked = deque(asked for asked in self._asked if asked[0] != number)
         self._running = {response: each for response, each in self._running.items() if each != number}
         sounds = self._sounds.pop(number, None)
@@ -193,8 +229,28 @@ class _Realtime:
         return _to_json({"type": SOUNDS, "sounds": said})
 
     def refusal(self, number: int, refusal: Refusal) -> bytes:
+        undo = self._undo.pop(number, None)
+        if undo is not None:  # it stays here: the upstream never hears of it
+            self._memory = undo
         error = error_of(refusal) | {"event_id": self._asking_event.get(number) or None}
         return _to_json({"type": "error", "event_id": f"event_{random_bytes(12).hex()}", "error": error})
+
+
+def _answers_speech(session: Any) -> bool | None:
+    """Whether a session says that speech is answered unasked; None where it says nothing of it."""
+    if not isinstance(session, dict):
+        return None
+    audio = session.get("audio")
+    heard = audio.get("input") if isinstance(audio, dict) else None
+    for said in (session, heard):
+        if isinstance(said, dict) and "turn_detection" in said:
+            detection = said["turn_detection"]
+            return isinstance(detection, dict) and detection.get("create_response") is not False
+    return None
+
+
+def _id_of(read: _Event | None) -> str:
+    return read.event_id if read is not None and isinstance(read.event_id, str) else ""
 
 
 def _about_sound(code: Any) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.contracts import Dialogue, Step
 from gateway.model.exchange import Refusal
-from gateway.providers.socket_events import Event, error_of, read_event
+from gateway.providers.socket_events import Event, clear, error_of, read_event
 
 _TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete", "response.cancelled"})
 _STEER_ENDS = frozenset({"response.steer.accepted", "response.steer.failed"})
@@ -58,11 +58,15 @@ class _Responses:
 
     def client_event(self, event: bytes, whole: bool) -> Step | None:
         read, whole = read_event(_decoder, _Event, event, whole)
-        kind = read.type if read is not None and (whole or not self._strict) else "response.create"
-        if kind not in ("response.create", "response.steer"):
+        asks = read is None or read.type in ("response.create", "response.steer")
+        doubtful = self._strict and (not whole or (read is not None and not clear(event)))
+        if not asks and not doubtful:
             return None
-        lane = self._lane(read)
         self._count += 1
+        if not asks:  # what it shows of its type may not be the type that its upstream reads
+            return Step(self._count, request=event, passes=True)
+        kind = read.type if read is not None and not doubtful else "response.create"
+        lane = self._lane(read)
         if kind == "response.steer":
             lane.steers.append(self._count)
             lane.steered = event[:_LONGEST_STEER]

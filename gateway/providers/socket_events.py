@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gateway.model.exchange import Refusal
+from gateway.providers.lenient import check_names, value_of
 from gateway.providers.openai_refusal import openai_error
 from gateway.providers.request import with_repair
 
@@ -32,6 +33,18 @@ def read_event(
         return (read if isinstance(read.type, str) else None), True
     found = _TYPE.search(event, 0, _SEARCHED)
     return (empty(type=found[1].decode()) if found is not None else None), False
+
+
+def clear(event: bytes) -> bool:
+    """Whether every parser reads the same in it: no name stands in one of its objects twice.
+
+    Asked where somebody must see what leaves; for JSON that was decoded before.
+    """
+    try:
+        check_names(event, value_of(event))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def error_of(refusal: Refusal) -> dict[str, Any]:

@@ -65,6 +65,8 @@ class UnderstoodTalk:
         self._connection = handshake.connection or Connection()
         self._connection.joined = True
         self._open: dict[int, Exchange] = {}
+        self._passing: set[int] = set()
+        """Of these: which are over once they have left."""
         self._lost = False
 
     @property
@@ -86,6 +88,9 @@ class UnderstoodTalk:
             # It was on its way before anybody was asked: the tail assesses it as what it is, a request that passed.
             exchange.refusal = None
             exchange.verdict = Verdict()
+        passing = next((number for number in self._passing if self._open[number] is exchange), None)
+        if passing is not None:
+            self._end(passing, "finished", None)
 
     def refused(self, exchange: Exchange) -> bytes:
         number, refusal = self._number(exchange), exchange.refusal
@@ -117,6 +122,8 @@ class UnderstoodTalk:
         begun = None
         if step.request is not None:
             begun = self._begin(step.number, step.request, whole)
+            if step.passes:
+                self._passing.add(step.number)
         exchange = self._open.get(step.number)
         if exchange is None:
             return None
@@ -186,6 +193,7 @@ class UnderstoodTalk:
 
     def _end(self, number: int, end: End, error_type: str | None) -> None:
         exchange = self._open.pop(number)
+        self._passing.discard(number)
         left = self._dialogue.left(number)
         if left:
             self._keep(exchange, left, True)

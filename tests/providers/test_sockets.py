@@ -189,6 +189,94 @@ class TestRealtime:
         reading = OpenAIRealtime().read_request(step.request or b"", KnownMessageCache())
         assert reading.state != "full" or reading.messages
 
+    def test_a_text_named_by_reference_is_seen(self) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=True)
+        client(dialogue, "conversation.item.create", item=message("hidden", id="i"))
+        by_id = [{"type": "item_reference", "id": "i"}, message("plain")]
+        assert asked(client(dialogue, "response.create", response={"input": by_id})) == ["hidden", "plain"]
+        step = client(dialogue, "response.create", response={"input": [{"type": "item_reference", "id": "other"}]})
+        assert step is not None
+        reading = OpenAIRealtime().read_request(step.request or b"", KnownMessageCache())
+        assert reading.state == "truncated"
+
+    def test_an_item_is_not_hidden_by_another_of_its_name(self) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=True)
+        client(dialogue, "conversation.item.create", item=message("hidden", id="i"))
+        client(dialogue, "conversation.item.create", item=message("plain", id="i"))
+        assert asked(client(dialogue, "response.create")) == ["hidden", "plain"]
+
+    @pytest.mark.parametrize("where", ["session", "response"])
+    def test_what_fills_a_template_is_seen(self, where: str) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=True)
+        said = {"prompt": {"id": "pmpt_1", "variables": {"name": "hidden"}}}
+        if where == "session":
+            client(dialogue, "session.update", session=said)
+        step = client(dialogue, "response.create", response=said if where == "response" else {})
+        assert step is not None
+        reading = OpenAIRealtime().read_request(step.request or b"", KnownMessageCache())
+        assert any("hidden" in text for entry in reading.definitions for text in entry.texts)
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            b'{"type":"response.create","type":"input_audio_buffer.clear"}',
+            b'{"type":"conversation.item.create","item":{"type":"message","role":"user","role":"system","content":[]}}',
+        ],
+    )
+    def test_what_parsers_may_read_differently_is_seen_as_it_is(self, event: bytes) -> None:
+        for spoken in sockets():
+            step = spoken.dialogue(strict=True).client_event(event, True)
+            assert step is not None
+            assert (step.request, step.passes) == (event, True)
+
+    @pytest.mark.parametrize("strict", [True, False])
+    def test_an_event_too_long_to_be_understood_waits_for_no_response(self, strict: bool) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=strict)
+        step = dialogue.client_event(b'{"item":{"type":1},"much":"aaaa', False)
+        assert step is not None
+        assert step.passes
+        dialogue.left(step.number)
+        begun = server(dialogue, "response.created", response={"id": "a"})
+        assert begun is not None
+        assert begun.number == 2
+        reading = OpenAIRealtime().read_request(begun.request or b"", KnownMessageCache())
+        assert reading.state == "truncated"
+
+    SPEECH = ({"audio": {"input": {"turn_detection": {"type": "server_vad"}}}}, {"turn_detection": {"type": "x"}})
+
+    @pytest.mark.parametrize("session", SPEECH)
+    @pytest.mark.parametrize("told_by", [client, server])
+    def test_where_speech_is_answered_unasked_each_text_is_asked_about(self, session: Any, told_by: Any) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=True)
+        told_by(dialogue, "session.update" if told_by is client else "session.created", session=session)
+        client(dialogue, "input_audio_buffer.append", audio="AAAA")
+        first = client(dialogue, "conversation.item.create", item=message("one"))
+        assert first is not None
+        assert (asked(first), first.passes) == (["one"], True)
+        dialogue.left(first.number)
+        second = client(dialogue, "conversation.item.create", item=message("two"))
+        assert asked(second) == ["two"]
+        dialogue.refusal(second.number if second else 0, REFUSAL)  # it does not leave, so it is no part of what follows
+        dialogue.left(second.number if second else 0)
+        assert asked(client(dialogue, "response.create")) == ["one"]
+        told = client(dialogue, "session.update", session={"instructions": "three"})
+        assert told is not None
+        reading = OpenAIRealtime().read_request(told.request or b"", KnownMessageCache())
+        assert [text for entry in reading.system for text in entry.texts] == ["three"]
+
+    def test_where_somebody_only_watches_no_text_is_asked_about(self) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=False)
+        server(dialogue, "session.created", session=self.SPEECH[0])
+        assert client(dialogue, "conversation.item.create", item=message("one")) is None
+
+    @pytest.mark.parametrize("detection", [None, {"type": "server_vad", "create_response": False}])
+    def test_where_speech_waits_for_a_question_texts_do_too(self, detection: Any) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=True)
+        server(dialogue, "session.created", session=self.SPEECH[0])
+        server(dialogue, "session.updated", session={"audio": {"input": {"turn_detection": detection}}})
+        assert client(dialogue, "conversation.item.create", item=message("one")) is None
+        assert asked(client(dialogue, "response.create")) == ["one"]
+
     def test_a_response_is_rather_his_who_asked_for_sure(self) -> None:
         dialogue = RealtimeSocket().dialogue(strict=True)
         dialogue.client_event(b'{"type":"input_audio_buffer.append","audio":"AAAA', False)
@@ -261,11 +349,12 @@ EVENTS = st.tuples(st.booleans(), KINDS, st.dictionaries(st.sampled_from(FIELDS)
 
 
 @pytest.mark.parametrize("spoken", sockets(), ids=lambda spoken: spoken.name)
+@pytest.mark.parametrize("strict", [False, True])
 @given(st.lists(EVENTS, max_size=25), st.binary(max_size=20))
 def test_whatever_is_said_each_exchange_begins_once_and_ends_once(
-    spoken: Any, events: list[tuple[bool, str, dict[str, Any]]], garbage: bytes
+    spoken: Any, strict: bool, events: list[tuple[bool, str, dict[str, Any]]], garbage: bytes
 ) -> None:
-    dialogue: Dialogue = spoken.dialogue(strict=False)
+    dialogue: Dialogue = spoken.dialogue(strict=strict)
     dialogue.client_event(garbage, True)
     dialogue.server_event(garbage, True)
     begun: set[int] = {1}

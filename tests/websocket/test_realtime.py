@@ -137,6 +137,35 @@ async def test_an_enforcer_reads_the_conversation_before_the_model_may_answer(
     assert passed.asked == ["What is a span?"]
 
 
+@pytest.mark.parametrize("binary", [False, True])
+async def test_an_event_too_long_to_be_read_ends_with_itself(
+    model: BuiltinModel, make_gateway: MakeGateway, binary: bool
+) -> None:
+    gateway = await make_gateway(model.url, enforcing=True, capture=4096)
+    async with connect(f"{gateway.ws}/realtime?model=demo", additional_headers={"authorization": "Bearer k"}) as client:
+        event = json.dumps({"type": "conversation.item.create", "item": message("a" * 20_000)})
+        await client.send(event.encode() if binary else event)
+        long = await gateway.ended()
+        blocked = json.dumps({"type": "conversation.item.create", "item": message("nightjar " + "a" * 20_000)})
+        await client.send(blocked.encode() if binary else blocked)
+        refused = await gateway.ended()
+        assert [tunnel.busy for tunnel in gateway.server.tunnels] == [False]
+    assert (long.attributes["spangate.end"], long.attributes["spangate.capture"]) == ("finished", "truncated")
+    assert long.attributes["spangate.outcome"] == "flagged"
+    assert refused.attributes["spangate.end"] == "blocked"
+    await gateway.settled()
+    assert gateway.kept.queue.empty()
+
+
+async def test_a_binary_frame_is_read_like_any_other(model: BuiltinModel, make_gateway: MakeGateway) -> None:
+    gateway = await make_gateway(model.url, enforcing=True)
+    async with connect(f"{gateway.ws}/realtime?model=demo", additional_headers={"authorization": "Bearer k"}) as client:
+        await client.send(json.dumps({"type": "conversation.item.create", "item": message("nightjar")}).encode())
+        await client.send(json.dumps({"type": "response.create"}).encode())
+        blocked = await gateway.ended()
+    assert blocked.attributes["spangate.end"] == "blocked"
+
+
 async def test_errors_end_only_what_they_are_about(model: BuiltinModel, make_gateway: MakeGateway) -> None:
     gateway = await make_gateway(model.url)
     async with sdk(gateway.http) as client, client.realtime.connect(model="demo") as talk:
