@@ -178,7 +178,18 @@ def _late(seat: Seat, look: Look) -> bool:
 
 
 def _incompleteness(seat: Seat, look: Look, gap: Gap | None, timed: bool) -> tuple[str, bool]:
-    """Why the agent did not see everything ("" where it did), and whether that closes the door."""
+    """Why the agent did not see everything ("" where it did), and whether that closes the door.
+
+    SECURITY: of several reasons the first is said and any closes: being slow as well must not open what a gap closes.
+    """
+    reason, closes = _unfinished(seat, look, timed)
+    if gap is not None and seat.agent.rules.role == "enforcer":
+        return reason or gap.reason, closes or gap.block
+    return reason, closes
+
+
+def _unfinished(seat: Seat, look: Look, timed: bool) -> tuple[str, bool]:
+    """The same of what was there to look at."""
     if timed and _late(seat, look):
         return "time ran out before everything was assessed", seat.closes
     broken = sorted({name for _, name, shape in seat.watches if shape in look.failed})
@@ -190,8 +201,6 @@ def _incompleteness(seat: Seat, look: Look, gap: Gap | None, timed: bool) -> tup
     if cut:
         named = cut[0] if len(cut) == 1 else f"{len(cut)} detectors"
         return f"{named} had more candidates than were looked at", seat.closes
-    if gap is not None and seat.agent.rules.role == "enforcer":
-        return gap.reason, gap.block
     return "", False
 
 

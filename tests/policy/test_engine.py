@@ -183,6 +183,13 @@ def test_a_gap_flags_or_blocks_enforcers_only(said: Say, agent: Make) -> None:
     assert (a.outcome, a.state) == ("blocked", "failed_closed")
 
 
+def test_being_slow_as_well_does_not_open_what_a_gap_closes(said: Say, agent: Make) -> None:
+    policies = compiled([agent()], timeout_s=1e-9)
+    found = only(policies.assess("inlet", [said("owl")], gap=Gap("it is too large", block=True), timed=True))
+    assert (found.outcome, found.state) == ("blocked", "timed_out")
+    assert found.reason == "time ran out before everything was assessed"
+
+
 def test_a_block_after_the_bytes_have_gone_is_bypassed(said: Say, agent: Make) -> None:
     policies = compiled([agent(directions="[response]")])
     found = only(policies.assess("response", [said("nightjar")], released=True))
