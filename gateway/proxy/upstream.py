@@ -241,6 +241,8 @@ class UpstreamConnection(asyncio.Protocol):
         head = self._head
         head.status = status = self._parser.get_status_code()
         if status < 200:
+            if status < 100:
+                raise ValueError("no status of HTTP")  # ends as a bad response, below
             return
         fields = head.header_map = by_name(head.headers)
         head.http_minor = 1 if self._parser.get_http_version() == "1.1" else 0

@@ -282,6 +282,8 @@ async def test_upstream_that_closes_mid_body_is_cut_visibly(bench: Bench, answer
         b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nxxxx",
         b"HTTP/1.1 200 OK\r\nX-Big: " + b"a" * 100_000,
+        b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\n{}",
     ],
 )
 async def test_garbage_from_upstream_is_a_502(bench: Bench, garbage: bytes) -> None:
