@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import compress
+from posixpath import normpath
 from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -73,6 +74,8 @@ _HELD_PARAMETERS = _OUR_PARAMETERS - {"token", "authorization", "auth"}
 _KEY_IN_VALUE = re.compile(r"(?<![A-Za-z0-9_-])sg-", re.IGNORECASE)
 _NO_LETTERS = re.compile(r"[^a-z0-9]+")
 _PATH = re.compile(r"[^?;#]*")
+_SEGMENT_PARAMETERS = re.compile(r";[^/]*")
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _MAY_HIDE = re.compile(r"[;#%]")
 _PAIR_ENDS = re.compile(r"([?&;#])")
 _GOOGLE_KEY = re.compile(r"(?:^|&)key=", re.IGNORECASE)
@@ -208,9 +211,7 @@ class LlmReceiver:
             return Plan(self._exchange(head, "/***"), refusal=_KEY_IN_PATH)
         if upstream.base_path and ("." in match.path or "%" in match.path) and _ABOVE.search(match.path):
             return Plan(self._exchange(head, _masked(target)), refusal=_above_its_base(upstream))
-        # SECURITY: a server undoes escapes before it looks for a route; a call must not be unread for one in its path.
-        meant = unquote(below)
-        provider = next(provider for provider in self._formats if provider.matches(head.method, meant))
+        provider = self._format(head.method, below)
         sent = upstream.base_path + below.encode("latin-1")
         if query:
             shown = _masked(f"{below}?{query}")
@@ -224,6 +225,16 @@ class LlmReceiver:
                 self._calls.clear()
             self._calls[head.method, head.target] = call
         return call
+
+    def _format(self, method: str, path: str) -> Provider:
+        """SECURITY: servers are lenient about paths, each in its own way: a call must not be unread for that."""
+        path = unquote(path)
+        for asked in (method,) if method in _WITHOUT_BODY else (method, "POST"):
+            for meant in (path, _plain(path), _plain(path).lower()):
+                for provider in self._formats:
+                    if provider is not self._generic and provider.matches(asked, meant):
+                        return provider
+        return self._generic
 
     def _google_key_astray(self, provider: str, query: str) -> bool:
         """SECURITY: told by path alone, `?key=` is a Google key that may be on its way to somebody else."""
@@ -335,6 +346,12 @@ def _with_signature(plan: Plan, upstream: _Upstream) -> Plan:
     if in_query:
         plan.target = without_presigning(plan.target)
     return plan
+
+
+def _plain(path: str) -> str:
+    """As servers that clean up before they look for a route see it: no fragment, no parameters of a segment, no empty
+    segments, no slash or blank at the end."""
+    return normpath(_SEGMENT_PARAMETERS.sub("", path.partition("#")[0]).strip())
 
 
 def _upstream(name: str, provider: ProviderConfig, environ: Mapping[str, str]) -> _Upstream:
