@@ -14,7 +14,7 @@ from gateway.contracts import Exporter, KnownMessages, Processor, Provider
 from gateway.model.exchange import Captured, Exchange
 from gateway.model.message import RequestReading, ResponseReading
 from gateway.model.span import Span
-from gateway.providers.content import State, decode
+from gateway.providers.content import State, charset_known, decode
 from gateway.providers.errors import error_type_in
 from gateway.telemetry.spans import span_of
 from gateway.telemetry.tool_spans import ToolSpans
@@ -121,6 +121,8 @@ class Pipeline:
         reading = provider.read_request(raw or body.joined(), self._known, exchange.target, content_type)
         if state != "full":
             reading.state = state
+        if not charset_known(content_type):
+            reading.state = "unreadable"
         if exchange.connection is not None:
             reading.stream = True  # events are all that a WebSocket has
         return reading

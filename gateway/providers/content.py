@@ -3,9 +3,11 @@
 Never raises and never grows past its limit, whatever the bytes claim. No I/O.
 """
 
+import re
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import brotli
@@ -19,6 +21,16 @@ _ZSTD_WINDOW = 8 * 1024 * 1024
 """The largest window a `zstd` content coding may ask for (RFC 9659, section 3)."""
 _ZSTD_STEP = 512
 """Bytes fed at a time: four of them can become a block of 128 KiB, and its decoder takes no output limit."""
+
+
+_CHARSET = re.compile(r"charset([*0-9]*)\s*=\s*[\"']?([^\"';\s]*)", re.IGNORECASE)
+_UNICODE = re.compile(r"(?:us-)?ascii|utf-?(?:8|(?:16|32)(?:-?[bl]e)?)|", re.IGNORECASE)
+
+
+@lru_cache(maxsize=256)
+def charset_known(content_type: str) -> bool:
+    """SECURITY: False where a server may decode the body otherwise than JSON is: in UTF-7 other letters are written."""
+    return all(not extended and _UNICODE.fullmatch(name) for extended, name in _CHARSET.findall(content_type))
 
 
 class Decoded(NamedTuple):

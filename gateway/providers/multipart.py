@@ -4,6 +4,7 @@ Source of the format: RFC 7578. Bounded: so many parts, so much text of a field;
 """
 
 import logging
+import re
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Literal
@@ -18,6 +19,12 @@ TEXT_LIMIT = 1024 * 1024
 """Characters that all fields may have together, in bytes."""
 _ALWAYS_TEXT = frozenset({"prompt", "model", "keywords", "instructions", "input"})
 """SECURITY: named as a file's, what a model reads would be hidden from agents."""
+_BOUNDARY = re.compile(r"boundary([*0-9]*)\s*=", re.IGNORECASE)
+_NAME = re.compile(rb"(?:^|[;\s])name([*0-9]*)\s*=", re.IGNORECASE)
+_QUOTED = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"')
+_CHARSET = re.compile(rb"charset[*0-9]*\s*=\s*[\"']?([^\"';\s]*)", re.IGNORECASE)
+_PLAIN_CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
+_PLAIN_ENCODINGS = frozenset({b"7bit", b"8bit", b"binary"})
 _quiet = logging.Logger("multipart", logging.CRITICAL + 1)
 """A client's broken form is a fact about the exchange, not a line in our log."""
 
@@ -29,7 +36,8 @@ class Form:
 
     def __init__(self) -> None:
         self.state: Literal["full", "truncated", "unreadable"] = "full"
-        """`truncated`: the body ended early, or was more than may be kept. `unreadable`: it is no form."""
+        """`truncated`: the body ended early, or was more than may be kept. `unreadable`: it is no form, or one that
+        servers read differently."""
         self.fields: list[tuple[str, str]] = []
         self.files: list[tuple[str, str, Blob]] = []
         """Field, file name, and what stands for the content; a file that broke off has no hash."""
@@ -49,11 +57,13 @@ def read_form(body: bytes, content_type: str) -> Form:
 class FormReader:
     """Takes a body in pieces, cut anywhere."""
 
-    __slots__ = ("_ended", "_form", "_parser", "_part", "_room")
+    __slots__ = ("_ended", "_form", "_odd", "_parser", "_part", "_room")
 
     def __init__(self, content_type: str) -> None:
         self._form = Form()
         self._ended = False
+        # SECURITY: of two boundaries each server takes another one, and finds other parts between them.
+        self._odd = _BOUNDARY.findall(content_type) != [""]
         self._part: _Part | None = None
         self._room = TEXT_LIMIT
         self._parser: MultipartParser | None = None
@@ -85,6 +95,8 @@ class FormReader:
             self._part = None
         if form.state == "full" and not self._ended:
             form.state = "truncated" if form.fields or form.files else "unreadable"
+        if self._odd:
+            form.state = "unreadable"
         return form
 
     def _callbacks(self) -> dict[str, Callable[..., None]]:
@@ -107,7 +119,7 @@ class FormReader:
 
     def _header_end(self) -> None:
         if self._part is not None:
-            self._part.header_over()
+            self._odd |= not self._part.header_over()
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         part = self._part
@@ -145,7 +157,7 @@ class FormReader:
 
 
 class _Part:
-    __slots__ = ("_named_as_file", "content_type", "file_name", "hash", "header", "name", "size", "text")
+    __slots__ = ("_named_as_file", "_seen", "content_type", "file_name", "hash", "header", "name", "size", "text")
 
     def __init__(self) -> None:
         self.header = [b"", b""]
@@ -153,20 +165,29 @@ class _Part:
         self.file_name = ""
         self.content_type = ""
         self._named_as_file = False
+        self._seen: set[bytes] = set()
         self.size = 0
         self.hash = sha256()
         self.text = bytearray()
 
-    def header_over(self) -> None:
+    def header_over(self) -> bool:
+        """SECURITY: False where servers differ about what this header says of the part."""
         field, value = self.header[0].strip().lower(), self.header[1]
         self.header = [b"", b""]
+        clear = field not in self._seen
+        self._seen.add(field)
         if field == b"content-disposition":
             options = parse_options_header(value)[1]
             self.name = options.get(b"name", b"").decode("utf-8", "replace")
             self.file_name = options.get(b"filename", b"").decode("utf-8", "replace")
             self._named_as_file = b"filename" in options
-        elif field == b"content-type":
+            return clear and _NAME.findall(_QUOTED.sub(b"", value)) == [b""]
+        if field == b"content-type":
             self.content_type = value.decode("latin-1").partition(";")[0].strip().lower()
+            return clear and all(name.lower() in _PLAIN_CHARSETS for name in _CHARSET.findall(value))
+        if field == b"content-transfer-encoding":
+            return clear and value.strip().lower() in _PLAIN_ENCODINGS
+        return clear
 
     @property
     def is_file(self) -> bool:

@@ -33,7 +33,11 @@ def unacceptable(head: RequestHead, pipelined: bool) -> Refusal | None:
     """SECURITY: a message whose end an upstream could see elsewhere must not be relayed."""
     fields = head.header_map
     if len(fields) != len(head.headers) and repeats_framing(head.headers):
-        return Refusal(400, "bad_request", "Content-Length, Transfer-Encoding or Host stands there more than once.")
+        return Refusal(
+            400,
+            "bad_request",
+            "Content-Length, Transfer-Encoding, Content-Type or Host stands there more than once; send each once.",
+        )
     if len(fields.get(b"content-length", b"")) > _LONGEST_LENGTH:
         return Refusal(400, "bad_request", "Content-Length has too many digits; send it without leading zeros.")
     if head.chunked and fields[b"transfer-encoding"].lower() != b"chunked":

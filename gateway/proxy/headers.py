@@ -40,7 +40,7 @@ _TOKENS = re.compile(rb"[^\s,]+")
 
 
 _JOINED = frozenset({b"connection", b"content-encoding"})
-_FRAMING = (b"content-length", b"transfer-encoding", b"host")
+_FRAMING = (b"content-length", b"transfer-encoding", b"host", b"content-type")
 
 
 def by_name(headers: Headers) -> dict[bytes, bytes]:
@@ -56,7 +56,7 @@ def by_name(headers: Headers) -> dict[bytes, bytes]:
 
 
 def repeats_framing(headers: Headers) -> bool:
-    """Whether what says where a message ends, or whose it is, stands there more than once."""
+    """Whether what says where a message ends, whose it is, or how to read it, stands there more than once."""
     names = [name.lower() for name, _ in headers]
     return any(names.count(name) > 1 for name in _FRAMING)
 

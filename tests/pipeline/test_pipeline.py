@@ -258,6 +258,26 @@ async def test_room_in_the_tail_comes_back() -> None:
     assert pipeline.counters["tail_dropped"] == 0
 
 
+@pytest.mark.parametrize(
+    ("content_type", "state"),
+    [
+        ("application/json; charset=utf-7", "unreadable"),
+        ("application/json; charset=utf-8; charset='shift_jis'", "unreadable"),
+        ("application/json; charset*=utf-8''ebcdic-cp-us", "unreadable"),
+        ('application/json; CHARSET="UTF-8"', "full"),
+        ("application/json; charset=us-ascii", "full"),
+        ("application/json;charset=UTF-16LE", "full"),
+        ("", "full"),
+    ],
+)
+async def test_a_charset_that_no_reader_of_json_knows_is_unreadable(content_type: str, state: str) -> None:
+    exchange = an_exchange()
+    exchange.header_map[b"content-type"] = content_type.encode()
+    reading = a_pipeline().reading(exchange)
+    assert reading is not None
+    assert reading.state == state
+
+
 async def test_drain_finishes_everything_in_order() -> None:
     collector = Collector()
     pipeline = a_pipeline(exporters=[collector])

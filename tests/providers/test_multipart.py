@@ -92,3 +92,36 @@ def test_text_and_parts_are_bounded() -> None:
 def test_a_broken_form_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     read_form(b"--b-1\r\n\x00: y\r\n\r\n", TYPE)
     assert caplog.records == []
+
+
+DISPOSITION = 'Content-Disposition: form-data; name="prompt"'
+
+
+@pytest.mark.parametrize(
+    ("headers", "content_type"),
+    [
+        (DISPOSITION, 'multipart/form-data; boundary="b-1"; boundary=b-2'),
+        (DISPOSITION, 'multipart/form-data; boundary="b-1"; BOUNDARY=b-2'),
+        (DISPOSITION, "multipart/form-data; boundary=\"b-1\"; boundary*=utf-8''b-2"),
+        (DISPOSITION, 'multipart/form-data; boundary*0=b-2; boundary="b-1"'),
+        (f'{DISPOSITION}\nContent-Disposition: form-data; name="user"', TYPE),
+        ('Content-Disposition: form-data; name="user"; name="prompt"', TYPE),
+        ("Content-Disposition: form-data; name=\"user\"; name*=utf-8''prompt", TYPE),
+        (f"{DISPOSITION}\nContent-Transfer-Encoding: quoted-printable", TYPE),
+        (f"{DISPOSITION}\nContent-Transfer-Encoding: base64", TYPE),
+        (f"{DISPOSITION}\nContent-Type: text/plain; charset=utf-16le", TYPE),
+    ],
+)
+def test_what_servers_read_differently_is_unreadable(headers: str, content_type: str) -> None:
+    assert read_form(part(headers, b"say it") + b"--b-1--\r\n", content_type).state == "unreadable"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        f"{DISPOSITION}\nContent-Transfer-Encoding: 8bit\nContent-Type: text/plain; charset=UTF-8",
+        'Content-Disposition: form-data; name="file"; filename="my name=x; name=y.wav"',
+    ],
+)
+def test_what_they_read_alike_is_not(headers: str) -> None:
+    assert read_form(part(headers, b"say it") + b"--b-1--\r\n", TYPE).state == "full"

@@ -36,6 +36,7 @@ from tests.proxy.test_relay import GET, post
         ("bare line feeds", b"GET /v1/x HTTP/1.1\nHost: a\n\n", 400),
         ("null in a header", b"GET /v1/x HTTP/1.1\r\nHost: a\r\nX-A: b\x00c\r\n\r\n", 400),
         ("no host", b"GET /v1/x HTTP/1.1\r\n\r\n", 400),
+        ("two types", b"GET /v1/x HTTP/1.1\r\nHost: a\r\nContent-Type: a/b\r\nContent-Type: c/d\r\n\r\n", 400),
         ("two hosts", b"GET /v1/x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
         ("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
         ("connect", b"CONNECT api.openai.com:443 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
