@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 
 from gateway.model.exchange import Exchange
@@ -16,8 +17,8 @@ from gateway.telemetry.tool_spans import ToolSpans
 SECOND = 1_000_000_000
 
 
-def call(call_id: str | None, name: str = "look_up") -> Entry:
-    return entry_of(Message("assistant", (ToolCall(name, call_id, {"order": 7}),), finish_reason="tool_call"))
+def call(call_id: str | None, name: str = "look_up", order: int = 7) -> Entry:
+    return entry_of(Message("assistant", (ToolCall(name, call_id, {"order": order}),), finish_reason="tool_call"))
 
 
 def result(call_id: str | None, said: object = "sent on Monday") -> Entry:
@@ -110,6 +111,83 @@ def test_one_of_the_two_alone_is_no_span(answered: Exchange) -> None:
     assert tools.of(bringing(answered, result(None), result("other"))) == []
 
 
+def in_session(exchange: Exchange, session: str = "session-1") -> Exchange:
+    exchange.session = SessionRef(session, "explicit", 1.0, sequence=1)
+    return exchange
+
+
+@pytest.mark.parametrize(
+    ("given", "repeated"),
+    [(None, None), ("c1", None), ("c1", "c1")],
+    ids=["the API gives none", "the client leaves it out", "the client leaves it out of the result"],
+)
+def test_a_result_without_an_id_answers_the_call_before_it(
+    answered: Exchange, given: str | None, repeated: str | None
+) -> None:
+    tools = ToolSpans()
+    tools.of(asking(in_session(answered), call(given)))
+    [span] = tools.of(bringing(answered, call(repeated), result("look_up")))
+    assert span.parent_span_id == answered.span_id
+    assert attributes(span)["gen_ai.tool.call.id"] == (given or "")
+    assert tools.of(bringing(answered, call(repeated), result("look_up"))) == []
+
+
+def test_a_result_without_an_id_passes_by_a_call_whose_result_has_one(answered: Exchange) -> None:
+    tools = ToolSpans()
+    tools.of(asking(in_session(answered), call("c1", order=1), call("c2", order=2)))
+    history = [call("c1", order=1), call("c2", order=2), result("c1", "one"), result("look_up", "two")]
+    spans = tools.of(bringing(answered, *history))
+    assert [(attributes(span)["gen_ai.tool.call.id"], span.contents[1].items) for span in spans] == [
+        ("c1", [b'"one"']),
+        ("c2", [b'"two"']),
+    ]
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        [call(None, order=8), result("look_up")],
+        [call(None, "cancel"), result("cancel")],
+        [result("look_up")],
+        [call("c2"), result("look_up")],
+    ],
+    ids=["other arguments", "another tool", "no call", "a call with an id"],
+)
+def test_a_result_without_an_id_answers_no_other_call(answered: Exchange, following: list[Entry]) -> None:
+    tools = ToolSpans()
+    tools.of(asking(in_session(answered), call(None)))
+    assert tools.of(bringing(answered, *following)) == []
+
+
+def test_a_result_without_an_id_answers_nothing_in_another_session(answered: Exchange) -> None:
+    tools = ToolSpans()
+    tools.of(asking(in_session(answered, "session-2"), call(None)))
+    assert tools.of(bringing(answered, call(None), result("look_up"))) == []
+    assert tools.of(bringing(in_session(answered, "session-2"), result("look_up"), principal="somebody-else")) == []
+
+
+def test_the_newest_result_without_an_id_is_the_newest_calls(answered: Exchange) -> None:
+    tools = ToolSpans()
+    first = asking(in_session(answered), call(None))
+    tools.of(first)
+    assert len(tools.of(bringing(first, call(None), result("look_up", "none")))) == 1
+    tools.of(asking(in_session(answered), call(None)))
+    history = [call(None), result("look_up", "none"), call(None), result("look_up", "sent")]
+    [span] = tools.of(bringing(answered, *history))
+    assert span.contents[1].items == [b'"sent"']
+
+
+def test_calls_at_the_same_time_without_ids_are_told_by_their_arguments(answered: Exchange) -> None:
+    tools = ToolSpans()
+    tools.of(asking(in_session(answered), call(None, order=1), call(None, order=2)))
+    history = [call(None, order=1), call(None, order=2), result("look_up", "one"), result("look_up", "two")]
+    spans = tools.of(bringing(answered, *history))
+    assert sorted((span.contents[0].items[0], span.contents[1].items[0]) for span in spans) == [
+        (b'{"order":1}', b'"one"'),
+        (b'{"order":2}', b'"two"'),
+    ]
+
+
 def test_nobody_is_told_what_another_principals_call_was(answered: Exchange) -> None:
     tools = ToolSpans()
     tools.of(asking(answered, call("c1")))
@@ -131,3 +209,22 @@ def test_calls_that_nobody_answers_are_forgotten_and_counted(answered: Exchange)
     assert tools.counters["tool_calls_forgotten"] == 1
     spans = tools.of(bringing(answered, result("c1"), result("c2"), result("c3")))
     assert [attributes(span)["gen_ai.tool.call.id"] for span in spans] == ["c2", "c3"]
+
+
+def test_calls_without_ids_are_forgotten_and_counted_too(answered: Exchange) -> None:
+    tools = ToolSpans(limit=1)
+    tools.of(asking(in_session(answered), call(None, order=1), call(None, order=2)))
+    assert tools.counters["tool_calls_forgotten"] == 1
+    history = [call(None, order=1), result("look_up"), call(None, order=2), result("look_up")]
+    [span] = tools.of(bringing(answered, *history))
+    assert span.contents[0].items == [b'{"order":2}']
+
+
+def test_any_number_of_results_without_ids_costs_no_more_than_their_bytes(answered: Exchange) -> None:
+    """Thousands of calls that wait, and as many results for them: each is compared with few."""
+    tools = ToolSpans()
+    orders = range(5_000)
+    tools.of(asking(in_session(answered), *(call(None, order=order) for order in orders)))
+    history = [entry for order in reversed(orders) for entry in (call(None, order=order), result("look_up"))]
+    assert tools.of(bringing(answered, *history)) == []
+    assert len(tools.of(bringing(answered, *history[:128]))) == 64
