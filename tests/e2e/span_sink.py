@@ -27,6 +27,13 @@ class SpanSink:
             await self._arrived.wait_for(lambda: (exchange_id, kind) in self._spans)
             return self._spans[exchange_id, kind]
 
+    async def spans(self, count: int, kind: Span.SpanKind.ValueType = Span.SPAN_KIND_CLIENT) -> list[Span]:
+        """All of that kind in the order in which they began, once there are at least `count`."""
+        async with asyncio.timeout(ARRIVES_S), self._arrived:
+            await self._arrived.wait_for(lambda: sum(each == kind for _, each in self._spans) >= count)
+            spans = [span for span in self._spans.values() if span.kind == kind]
+        return sorted(spans, key=lambda span: span.start_time_unix_nano)
+
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 << 20)
         app.router.add_post("/v1/traces", self._take)
