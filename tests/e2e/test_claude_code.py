@@ -88,7 +88,7 @@ async def turns(
         async def turn(*arguments: str) -> Turn:
             before = model.count
             told = await printed(relayed, *arguments)
-            sent = list(model.requests)[before - model.count :]
+            sent = list(model.requests)[before:]
             spans = (await sink.of_session(told["session_id"], len(kept) + len(sent)))[len(kept) :]
             kept.extend(spans)
             return Turn(told, [request.header("x-claude-code-agent-id") for request in sent], spans)

@@ -88,14 +88,14 @@ class Codex:
         self._project = project
         self._outside = outside
 
-    async def run(self, home: Path, settings: list[str], *command: str) -> Run:
+    async def run(self, home: Path, settings: list[str], *command: str, code: int = 0) -> Run:
         """`command`: what follows `codex exec`; the last word is the prompt."""
         keys = {} if (home / ".codex/auth.json").exists() else {"CODEX_API_KEY": "any"}
         options = [word for setting in ("model=demo", *QUIET) for word in ("-c", setting)]
         words = [str(self._launcher), "exec", *command[:-1], "--skip-git-repo-check", "--json", *options, *settings]
         environ = bare(home, **keys, **self._outside.environ)
         ended = await run(["node", *words, command[-1]], self._project, environ, WITHIN_S)
-        assert ended.code == 0, ended.errors + ended.out
+        assert ended.code == code, ended.errors + ended.out
         events = [json.loads(line) for line in ended.out.splitlines()]
         return Run([event for event in events if event.get("item", {}).get("type") != "error"])
 
@@ -138,7 +138,7 @@ async def talks(
         before = model.count
         counted = await codex.run(home, settings, COUNT)
         resumed = await codex.run(home, settings, "resume", "--last", "Thanks")
-        sent = list(model.requests)[before - model.count :]
+        sent = list(model.requests)[before:]
         spans = await sink.of_session(counted.thread, 5 if way in SOCKETS else 3)
         return Talk(
             counted,
@@ -160,15 +160,17 @@ def _settings(way: str, gateway: Gateway, home: Path) -> list[str]:
     """Codex's own provider speaks over a WebSocket; requests are compressed for those who log in with ChatGPT."""
     if way in SOCKETS:
         return agent_command("codex", gateway.url)[1]
-    provider = {"name": '"Gateway"', "base_url": f'"{gateway.openai_url}"', "wire_api": '"responses"'}
     if way == HTTP:
-        provider["env_key"] = '"CODEX_API_KEY"'
-    else:
-        provider |= {"name": '"OpenAI"', "requires_openai_auth": "true"}
-        _log_in(home)
-    written = ", ".join(f"{name} = {value}" for name, value in provider.items())
+        return _own_provider(gateway, env_key="CODEX_API_KEY")
+    _log_in(home)
     elsewhere = f'chatgpt_base_url="{gateway.url}/nowhere"'
-    return ["-c", 'model_provider="gateway"', "-c", f"model_providers.gateway={{{written}}}", "-c", elsewhere]
+    return [*_own_provider(gateway, name="OpenAI", requires_openai_auth=True), "-c", elsewhere]
+
+
+def _own_provider(gateway: Gateway, **more: str | int | bool) -> list[str]:
+    provider = {"name": "Gateway", "base_url": gateway.openai_url, "wire_api": "responses"} | more
+    written = ", ".join(f"{name} = {json.dumps(value)}" for name, value in provider.items())
+    return ["-c", 'model_provider="gateway"', "-c", f"model_providers.gateway={{{written}}}"]
 
 
 def _log_in(home: Path) -> None:
@@ -294,6 +296,29 @@ async def test_store_has_the_session(talks: dict[str, Talk], exporting: Gateway,
     assert called == COUNT
     assert talk.counted.said[:40] in shown
     assert WELCOME in shown
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+async def test_a_refusal_is_shown_to_the_user_and_does_not_reach_the_model(
+    codex: Codex,
+    exporting: Gateway,
+    model: BuiltinModel,
+    sink: SpanSink,
+    codeword: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    websocket: bool,
+) -> None:
+    before = model.count
+    settings = _own_provider(exporting, supports_websockets=websocket, stream_max_retries=0, env_key="CODEX_API_KEY")
+    told = await codex.run(tmp_path_factory.mktemp("home"), settings, f"Tell me about {codeword}", code=1)
+    failed = told.events[-1]
+    assert failed["type"] == "turn.failed"
+    assert "codeword-guard" in failed["error"]["message"]
+    assert "This project is not for models." in failed["error"]["message"]
+    spans = await sink.of_session(told.thread, 2 if websocket else 1)
+    refused = [span for span in spans if "spangate.request.generate" not in span]
+    assert {(span["spangate.outcome"], span["spangate.end"]) for span in refused} == {("blocked", "blocked")}
+    assert [request.method for request in list(model.requests)[before:]] == ["GET"] * websocket
 
 
 async def test_an_upstream_without_websockets_makes_it_speak_http(
