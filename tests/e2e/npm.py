@@ -30,8 +30,8 @@ async def installed(name: str) -> Path:
     lock = folder / "package-lock.json"
     stamp = folder / _STAMP
     pinned = sha256(lock.read_bytes()).hexdigest()
+    await _demand_node()
     if not stamp.exists() or stamp.read_text() != pinned:
-        await _demand_node()
         ended = await run(["npm", "ci", "--no-audit", "--no-fund"], folder, os.environ, INSTALL_S)
         assert ended.code == 0, f"`npm ci` in {folder} failed:\n{ended.errors[:4000]}"
         stamp.write_text(pinned)
