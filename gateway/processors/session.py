@@ -137,7 +137,7 @@ class SessionProcessor(Processor):
         if reading is None or exchange.session is None:
             return
         if b"x-participant" not in exchange.header_map:
-            exchange.participant = speaker(reading)
+            exchange.participant = speaker(reading, exchange.header_map)
         if exchange.user is None:
             exchange.user = user_of(reading, self.ignored)
         session = exchange.session

@@ -25,6 +25,8 @@ _PARTICIPANTS: dict[bytes, Participant] = {
     b"memory": "memory",
 }
 _INSTRUCTING = ("system", "developer")
+_CLAUDES_SUB_AGENT, _CODEXS_SUB_AGENT = b"x-claude-code-agent-id", b"x-openai-subagent"
+"""Which sub-agent it is, or of which kind; no id of a session."""
 _REMEMBERED = 4096
 _LONGEST_REMEMBERED = 4096
 
@@ -120,11 +122,14 @@ def user_of(reading: RequestReading, ignored: Counter[str]) -> str | None:
     return _label(user.encode("utf-8", "surrogatepass"), "body", ignored) if user else None
 
 
-def speaker(reading: RequestReading) -> Participant:
-    """Who sent the input, where no header says it: an agent answers with a tool's result, a user does not.
+def speaker(reading: RequestReading, headers: HeaderMap) -> Participant:
+    """Who sent the input, where no header of ours says it: an agent answers with a tool's result, a user does not.
 
+    What a sub-agent is told it was told by another agent.
     Instructions may follow it: Claude Code's sub-agents say behind their first result which agents there are.
     """
+    if _CLAUDES_SUB_AGENT in headers or _CODEXS_SUB_AGENT in headers:
+        return "agent"
     last = next((entry for entry in reversed(reading.messages) if entry.role not in _INSTRUCTING), None)
     if last is None:
         return "user"

@@ -95,19 +95,26 @@ def reading(*entries: Entry, user: str | None = None) -> RequestReading:
     ],
 )
 def test_an_agent_answers_with_a_tools_result(last: Message, participant: Participant) -> None:
-    assert speaker(reading(entry_of(last))) == participant
+    assert speaker(reading(entry_of(last)), {}) == participant
 
 
 @pytest.mark.parametrize("role", ["system", "developer"])
 def test_instructions_behind_a_tools_result_do_not_make_it_a_users(role: str) -> None:
     result = entry_of(Message("tool", (ToolCallResponse("42", "toolu_1"),)))
     instructions = entry_of(Message(role, (Text("These agents are available"),)))
-    assert speaker(reading(result, instructions)) == "agent"
-    assert speaker(reading(instructions)) == "user"
+    assert speaker(reading(result, instructions), {}) == "agent"
+    assert speaker(reading(instructions), {}) == "user"
+
+
+@pytest.mark.parametrize("header", [b"x-claude-code-agent-id", b"x-openai-subagent"])
+def test_what_a_sub_agent_is_told_no_user_said(header: bytes) -> None:
+    told = reading(entry_of(Message("user", (Text("Count the plums"),))))
+    assert speaker(told, {header: b"a1"}) == "agent"
+    assert speaker(told, {b"x-app": b"cli"}) == "user"
 
 
 def test_a_request_without_messages_is_a_users() -> None:
-    assert speaker(reading()) == "user"
+    assert speaker(reading(), {}) == "user"
 
 
 @pytest.mark.parametrize(
