@@ -32,6 +32,8 @@ QUIET = (
     "features.apps=false",
     "check_for_update_on_startup=false",
 )
+UNCONFINED = 'sandbox_mode="danger-full-access"'
+"""All it runs is `echo`; its sandbox needs a kernel with Landlock, which not every container has."""
 COUNTING = {"cmd": "echo ripe $((6 * 7)) apples"}
 COUNT = f"Call the tool exec_command with {json.dumps(COUNTING)}"
 WELCOME = "You are welcome. Ask again whenever something comes up."
@@ -91,7 +93,7 @@ class Codex:
     async def run(self, home: Path, settings: list[str], *command: str, code: int = 0) -> Run:
         """`command`: what follows `codex exec`; the last word is the prompt."""
         keys = {} if (home / ".codex/auth.json").exists() else {"CODEX_API_KEY": "any"}
-        options = [word for setting in ("model=demo", *QUIET) for word in ("-c", setting)]
+        options = [word for setting in ("model=demo", UNCONFINED, *QUIET) for word in ("-c", setting)]
         words = [str(self._launcher), "exec", *command[:-1], "--skip-git-repo-check", "--json", *options, *settings]
         environ = bare(home, **keys, **self._outside.environ)
         ended = await run(["node", *words, command[-1]], self._project, environ, WITHIN_S)
