@@ -73,6 +73,8 @@ class Processor(Protocol):
 
     needs_reading: bool
     """Whether `on_request` needs `exchange.request`; reading is skipped when no processor does."""
+    needs_answer: bool = False
+    """Whether it must read an answer before the client does: upstream is asked for one without a coding."""
 
     def on_request(self, exchange: Exchange) -> Awaitable[None] | None:
         """Read, nothing sent upstream yet; the client waits. Set `exchange.refusal` to refuse."""

@@ -44,6 +44,8 @@ class Pipeline:
         self._providers = providers
         self._known = known
         self._exporters = exporters
+        self.reads_answers = any(processor.needs_answer for processor in processors)
+        """Whether an answer must be read before the client gets it."""
         self._on_request = [p for p in processors if _implements(p, "on_request")]
         self._on_end = [p for p in processors if _implements(p, "on_end")]
         self._on_tail = [p for p in processors if _implements(p, "on_tail")]

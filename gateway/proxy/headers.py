@@ -103,6 +103,12 @@ def crossing(names: tuple[bytes, ...], dropped: frozenset[bytes]) -> tuple[bool,
     return tuple([name not in dropped and not name.startswith(OURS) for name in names])
 
 
+def for_a_plain_answer(forward: Headers) -> Headers:
+    """A request's headers for an answer in no coding: saying nothing would allow any (RFC 9110, 12.5.3)."""
+    others = [header for header in forward if header[0].lower() != b"accept-encoding"]
+    return [*others, (b"Accept-Encoding", b"identity")]
+
+
 def trailer_lines(trailers: Headers, fields: dict[bytes, bytes], withheld: frozenset[bytes] = frozenset()) -> bytes:
     """The trailers that may cross, as lines; `fields` are the headers of their message by name.
 

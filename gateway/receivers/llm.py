@@ -18,7 +18,7 @@ from gateway.model.exchange import Captured, Connection, Exchange, Headers, Refu
 from gateway.model.randomness import random_bytes
 from gateway.pipeline import Pipeline
 from gateway.proxy.handler import Origin, Plan, RequestHead, Talk
-from gateway.proxy.headers import NOT_FORWARDED, crossing, lower_names, named_in_connection
+from gateway.proxy.headers import NOT_FORWARDED, crossing, for_a_plain_answer, lower_names, named_in_connection
 from gateway.proxy.routes import GOOGLES, Routes
 from gateway.proxy.upgrades import asks_websocket
 from gateway.receivers.aws import (
@@ -174,7 +174,7 @@ class LlmReceiver:
         return plan
 
     def _plan_websocket(self, plan: Plan, exchange: Exchange, upstream: _Upstream) -> None:
-        inline = self._pipeline.reads_inline
+        inline = self._pipeline.reads_inline or self._pipeline.reads_answers
         spoken = self._spoken(exchange)
         if spoken is not None:
             provider = self._providers.get(spoken.name, self._generic)
@@ -318,6 +318,8 @@ class LlmReceiver:
             passed.append(upstream.credential)
         if self._propagate:
             passed = _as_parent(passed, exchange)
+        if self._pipeline.reads_answers:
+            passed = for_a_plain_answer(passed)
         return passed
 
     def _unknown_route(self, path: str) -> Refusal:

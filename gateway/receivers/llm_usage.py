@@ -6,6 +6,7 @@ from gateway.model.exchange import Exchange, Headers
 from gateway.providers.openai_chat import OpenAIChat
 from gateway.providers.openai_usage import UsageHider, asking_for_usage
 from gateway.proxy.handler import Amended
+from gateway.proxy.headers import for_a_plain_answer
 
 USAGE_API = OpenAIChat.name
 """The wire format that reports the usage of a stream only to those who ask."""
@@ -22,7 +23,6 @@ _SEALED = frozenset(
     }
 )
 """A body that one of these speaks about cannot have a byte more: it is compressed, hashed or signed."""
-_ACCEPT_ENCODING = b"accept-encoding"
 _EVENT_STREAM = b"text/event-stream"
 
 
@@ -39,7 +39,7 @@ class UsageInjection:
         if body is None:
             return None
         exchange.usage_injected = True
-        return Amended(body, _for_a_plain_answer(forward))
+        return Amended(body, for_a_plain_answer(forward))
 
     def answer(self, status: int, header_map: dict[bytes, bytes]) -> UsageHider | None:
         """Only what calls itself a stream is looked at: whole answers and errors have no chunk to hide."""
@@ -51,9 +51,3 @@ class UsageInjection:
             self._counters["usage_not_hidden"] += 1
             return None
         return UsageHider()
-
-
-def _for_a_plain_answer(forward: Headers) -> Headers:
-    """Saying nothing would allow any coding (RFC 9110, 12.5.3)."""
-    others = [header for header in forward if header[0].lower() != _ACCEPT_ENCODING]
-    return [*others, (b"Accept-Encoding", b"identity")]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.contracts import Provider
+from gateway.contracts import Processor, Provider
 from gateway.pipeline import Pipeline
 from gateway.providers.anthropic_messages import AnthropicMessages
 from gateway.providers.generic import Generic
@@ -32,6 +32,7 @@ def make_receiver() -> MakeReceiver:
     def make(
         formats: Sequence[Provider] = (OpenAIChat(), AnthropicMessages(), Generic()),
         environ: Mapping[str, str] | None = None,
+        processors: Sequence[Processor] = (),
         **written: Any,
     ) -> LlmReceiver:
         providers = {
@@ -41,7 +42,7 @@ def make_receiver() -> MakeReceiver:
             "claude": {"api": "anthropic", "base_url": "http://[::1]:8080", "api_key": HELD_KEY},
         }
         config = LlmConfig.model_validate({"providers": providers} | written)
-        pipeline = Pipeline([], [], {each.name: each for each in formats}, KnownMessageCache())
+        pipeline = Pipeline(processors, [], {each.name: each for each in formats}, KnownMessageCache())
         return LlmReceiver(config, pipeline, formats, environ or {})
 
     return make

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.contracts import Processor
 from gateway.model.exchange import Headers
 from gateway.model.session import SessionRef
 from gateway.proxy.headers import trailer_lines
@@ -179,3 +180,30 @@ def test_without_a_session_there_is_no_session_header(receiver: LlmReceiver) -> 
     exchange = receiver.open(head_of("/openai/v1/x")).exchange
     assert exchange is not None
     assert b"x-spangate-session:" not in receiver.response_headers(exchange)
+
+
+class ReadsAnswers(Processor):
+    needs_reading = False
+    needs_answer = True
+
+
+def test_who_must_read_answers_first_gets_them_without_a_coding(make_receiver: MakeReceiver) -> None:
+    receiver = make_receiver(processors=[ReadsAnswers()])
+    headers = [("accept-encoding", "gzip, br"), ("accept", "*/*"), ("Accept-Encoding", "zstd")]
+    assert sent(receiver, "/openai/v1/x", *headers) == [(b"accept", b"*/*"), (b"Accept-Encoding", b"identity")]
+    assert sent(make_receiver(), "/openai/v1/x", *headers) == [(n.encode(), v.encode()) for n, v in headers]
+
+
+def test_who_must_read_answers_first_gets_a_websocket_without_extensions(make_receiver: MakeReceiver) -> None:
+    handshake = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Extensions", "permessage-deflate"),
+    ]
+    for processors, offered in (((ReadsAnswers(),), False), ((), True)):
+        plan = make_receiver(processors=processors).open(
+            head_of("/openai/v1/x", ("Host", "gw"), *handshake, method="GET")
+        )
+        assert (b"Sec-WebSocket-Extensions" in [name for name, _ in plan.forward]) == offered
