@@ -13,8 +13,6 @@ from gateway.model.span import Attribute, AttributeValue, Block
 
 _double = Struct("<d").pack
 _BYTE = tuple(bytes((n,)) for n in range(256))
-# A whole KeyValue.value (2) with an AnyValue.int_value (3) from 0 to 127.
-_SMALL_INT = tuple(bytes((0x12, 2, 0x18, n)) for n in range(128))
 _DOUBLE = b"\x12\x09\x21"  # What comes before an AnyValue.double_value (4).
 _BOOL = (b"\x12\x02\x10\x00", b"\x12\x02\x10\x01")
 _INT64_MIN, _INT64_MAX, _UINT64 = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
@@ -56,14 +54,17 @@ def key_values(tag: bytes, parts: Iterable[Attribute | Block]) -> list[bytes]:
             continue
         key, value = part  # type: ignore[misc]  # no block, so an attribute
         if type(value) is str:
-            data = utf8(value)
+            try:
+                data = value.encode()
+            except UnicodeEncodeError:
+                data = utf8(value)
             size = len(data)
             head = _short_text_head(tag, key, size) if size < _SHORT else _text_head(tag, key, size)
             fields += (head, data)
         elif type(value) is float:
             fields += (_short_value_head(tag, key, 11), _DOUBLE, _double(value))
         else:
-            data = _value(value)
+            data = _int(value) if type(value) is int else _value(value)
             size = len(data)
             fields += (_short_value_head(tag, key, size) if size < 16 else _value_head(tag, key, size), data)
     return fields
@@ -107,8 +108,6 @@ def _key(key: str) -> bytes:
 
 def _value(value: AttributeValue) -> bytes:
     """KeyValue.value (2) with its AnyValue."""
-    if type(value) is int:
-        return _SMALL_INT[value] if 0 <= value < 128 else _int(value)
     if isinstance(value, float):
         return _DOUBLE + _double(value)
     if isinstance(value, bool):
@@ -120,7 +119,11 @@ def _value(value: AttributeValue) -> bytes:
     return _message(_array(value))
 
 
+# Counts of tokens are small numbers, and most of all numbers.
+@lru_cache(maxsize=4096)
 def _int(value: int) -> bytes:
+    if 0 <= value < 128:
+        return bytes((0x12, 2, 0x18, value))
     if 128 <= value < 0x4000:
         return bytes((0x12, 3, 0x18, value & 0x7F | 0x80, value >> 7))
     if not _INT64_MIN <= value <= _INT64_MAX:
