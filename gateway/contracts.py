@@ -33,6 +33,9 @@ class KnownMessages(Protocol):
 class ResponseReader(Protocol):
     """Understands one response body as it comes, content decoding already undone. Never raises on bad bytes."""
 
+    cut: bool
+    """It says more than anybody means to: not all of it was looked at."""
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes, cut anywhere."""
 

@@ -6,16 +6,18 @@ An exception of a processor never reaches the client: it is counted, and the exc
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import structlog
 
-from gateway.contracts import Exporter, KnownMessages, Processor, Provider
+from gateway.contracts import Exporter, KnownMessages, Processor, Provider, ResponseReader
 from gateway.model.exchange import Captured, Exchange
 from gateway.model.message import RequestReading, ResponseReading
 from gateway.model.span import Span
+from gateway.providers.abundance import has_too_many_values
 from gateway.providers.content import State, charset_known, decode
 from gateway.providers.errors import error_type_in
+from gateway.providers.request import unreadable_request
 from gateway.telemetry.spans import span_of
 from gateway.telemetry.tool_spans import ToolSpans
 
@@ -27,6 +29,11 @@ TAIL_TOGETHER, TAIL_BYTES_TOGETHER = 16, 64 * 1024
 """Exchanges at most, as long as the tail keeps up, before the loop may relay again: half a millisecond's worth."""
 TAIL_AT_MOST = 10 * TAIL_TOGETHER
 """However many there are: calls wait as long."""
+
+
+_LONG, _LONG_PACKED, _SLICE = 256 * 1024, 64 * 1024, 8 * 1024
+"""Bytes of an answer: events as small as can be take 50 ms for 8 KiB at worst."""
+_OVER = object()
 
 
 class Pipeline:
@@ -54,6 +61,8 @@ class Pipeline:
         self._tail_bytes = 0
         self._tail_limit = tail_limit_bytes
         self._draining_tail = False
+        self._long: Iterator[None] | None = None
+        """The first in the tail, being read in slices."""
         self.failures: Counter[str] = Counter()
         """By `<processor>.<moment>`."""
         self._tools = ToolSpans()
@@ -120,7 +129,14 @@ class Pipeline:
         raw, state = _decoded(body, exchange.header_map.get(b"content-encoding"))
         # Unreadable is not empty: what cannot be decoded is assessed as the bytes it is.
         content_type = exchange.header_map.get(b"content-type", b"").decode("latin-1")
-        reading = provider.read_request(raw or body.joined(), self._known, exchange.target, content_type)
+        body_bytes = raw or body.joined()
+        # Vectors cost their bytes, however many numbers they are, and so does what is not taken apart.
+        cheap = provider.operation == "embeddings" or provider.name == "generic"
+        if not cheap and has_too_many_values(body_bytes):
+            self.counters["requests_too_many_values"] += 1
+            reading = unreadable_request(body_bytes)
+        else:
+            reading = provider.read_request(body_bytes, self._known, exchange.target, content_type)
         if state != "full":
             reading.state = state
         if not charset_known(content_type):
@@ -152,17 +168,38 @@ class Pipeline:
     def _work_tail(self) -> None:
         """Finish some exchanges, then let the loop relay: few where there are few, a share where they pile up."""
         waiting = len(self._tail)
-        self._finish_next(min(waiting // 2, TAIL_TOGETHER), at_least=min(waiting // TAIL_TOGETHER, TAIL_AT_MOST))
+        if not waiting:
+            pass  # drained in the meantime
+        elif _is_long(self._tail[0][0]):
+            self._read_on()
+        else:
+            self._finish_next(min(waiting // 2, TAIL_TOGETHER), at_least=min(waiting // TAIL_TOGETHER, TAIL_AT_MOST))
         if self._tail:
             asyncio.get_running_loop().call_soon(self._work_tail)
         else:
             self._draining_tail = False
 
+    def _read_on(self) -> None:
+        """A long answer comes first: understand a little more of it. What is behind it waits, so that order stays."""
+        exchange, size = self._tail[0]
+        try:
+            if self._long is None:
+                self._try_reading(exchange)
+                self._long = self._read_in_slices(exchange)
+            if next(self._long, _OVER) is not _OVER:
+                return
+        except Exception as error:  # as in `_finish_next`
+            self._unread(exchange, error)
+        self._long = None
+        self._tail.popleft()
+        self._tail_bytes -= size
+        self._finish([exchange])
+
     def _finish_next(self, count: int, at_least: int) -> None:
         """Stage by stage: the same code for each of them in turn takes a sixth less than each of them whole."""
         exchanges: list[Exchange] = []
         room = TAIL_BYTES_TOGETHER
-        while self._tail:
+        while self._tail and not (exchanges and _is_long(self._tail[0][0])):
             exchange, size = self._tail.popleft()
             self._tail_bytes -= size
             exchanges.append(exchange)
@@ -175,6 +212,10 @@ class Pipeline:
                 exchange.response = self._read_response(exchange)
             except Exception as error:  # unreadable is a fact about the exchange, never a reason to lose its span
                 self._unread(exchange, error)
+        self._finish(exchanges)
+
+    def _finish(self, exchanges: Sequence[Exchange]) -> None:
+        """They were read."""
         for processor in self._on_tail:
             for exchange in exchanges:
                 try:
@@ -234,12 +275,32 @@ class Pipeline:
         raw, state = _decoded(body, fields.get(b"content-encoding"))
         if raw:
             reader.feed(raw)
+        return self._read_to_the_end(exchange, reader, state)
+
+    def _read_in_slices(self, exchange: Exchange) -> Iterator[None]:
+        """As `_read_response`, for a body of which each event may cost more than its bytes."""
+        body = exchange.response_body
+        assert body is not None
+        fields = exchange.response_header_map
+        provider = self._providers[exchange.api or "generic"]
+        content_type = fields.get(b"content-type", b"").decode("latin-1")
+        reader = provider.response_reader(exchange.request, exchange.status, content_type)
+        raw, state = _decoded(body, fields.get(b"content-encoding"))
+        for at in range(0, len(raw), _SLICE):
+            reader.feed(raw[at : at + _SLICE])
+            yield
+        exchange.response = self._read_to_the_end(exchange, reader, state)
+
+    def _read_to_the_end(self, exchange: Exchange, reader: ResponseReader, state: State) -> ResponseReading:
+        fields = exchange.response_header_map
         complete = exchange.end in ("finished", "upstream_error") and state == "full"
         reading = reader.end(complete)
         if reading.error_type is None and exchange.status >= 400:
             reading.error_type = error_type_in(fields)
         if state != "full":
             reading.state = state
+        if reader.cut:
+            self.counters["answers_cut"] += 1
         if exchange.error_type == "client_gone" and reading.state == "full" and exchange.status < 400:
             # It had the API's last word, and need not wait for HTTP's: Codex hangs up there.
             exchange.end, exchange.error_type = "finished", None
@@ -260,6 +321,9 @@ class Pipeline:
     def drain(self) -> None:
         """Finish all that is in the tail, now: the gateway stops."""
         while self._tail:
+            if self._long is not None:
+                self._read_on()
+                continue
             self._finish_next(TAIL_TOGETHER, at_least=1)
 
     @property
@@ -270,6 +334,14 @@ class Pipeline:
         name = f"{type(processor).__name__}.{moment}"
         self.failures[name] += 1
         _log.error("a processor failed; the exchange goes on", where=name, error=type(error).__name__)
+
+
+def _is_long(exchange: Exchange) -> bool:
+    """Whether to understand its answer may take longer than calls should wait; packed it is likely a multiple."""
+    body = exchange.response_body
+    if body is None or body.kept <= _LONG_PACKED:
+        return False
+    return body.kept > _LONG or b"content-encoding" in exchange.response_header_map
 
 
 def _decoded(body: Captured, coding: bytes | None) -> tuple[bytes, State]:

@@ -13,6 +13,8 @@ class CountsReader:
 
     __slots__ = ("_chunks", "_status", "_take")
 
+    cut = False
+
     def __init__(self, status: int, take: Callable[[bytes, ResponseReading], None]) -> None:
         self._status = status
         self._take = take

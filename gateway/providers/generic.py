@@ -67,6 +67,8 @@ class _GenericReader:
 
     __slots__ = ("_chunks", "_status")
 
+    cut = False
+
     def __init__(self, status: int) -> None:
         self._status = status
         self._chunks: list[bytes] = []

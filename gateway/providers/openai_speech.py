@@ -83,6 +83,8 @@ class _SoundReader:
 
     __slots__ = ("_mime_type", "_sound")
 
+    cut = False
+
     def __init__(self, mime_type: str) -> None:
         self._mime_type = mime_type
         self._sound = _Sound()

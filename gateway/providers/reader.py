@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from gateway.model.message import ResponseReading
+from gateway.providers.abundance import MOST_EVENTS, has_too_many_values
 from gateway.providers.eventstream import EventStreamDecoder
 from gateway.providers.lenient import raw_entry, repaired
 from gateway.providers.ndjson import NdjsonDecoder
@@ -78,7 +79,7 @@ _UNREADABLE_LIMIT = 1000
 class BodyReader:
     """Implements `ResponseReader` on top of an `Answer`."""
 
-    __slots__ = ("_answer", "_chunks", "_decoder", "_raw_shown", "_status", "_taken", "_unreadable")
+    __slots__ = ("_answer", "_chunks", "_decoder", "_events", "_raw_shown", "_status", "_taken", "_unreadable", "cut")
 
     def __init__(
         self, answer: Answer, status: int, content_type: str, decoder: EventDecoder | None = None, raw: bool = True
@@ -93,6 +94,8 @@ class BodyReader:
             decoder = made()
         self._decoder = decoder
         self._chunks: list[bytes] = []
+        self._events = 0
+        self.cut = False
         self._taken = 0
         self._unreadable: list[bytes] = []
 
@@ -100,7 +103,14 @@ class BodyReader:
         if self._decoder is None:
             self._chunks.append(data)
             return
-        for event in self._decoder.feed(data):
+        if self.cut:
+            return
+        events = self._decoder.feed(data)
+        self._events += len(events)
+        if self._events > MOST_EVENTS:
+            self.cut = True
+            events = events[: max(0, len(events) - (self._events - MOST_EVENTS))]
+        for event in events:
             self._take(event)
 
     def end(self, complete: bool) -> ResponseReading:
@@ -118,6 +128,9 @@ class BodyReader:
             reading = self._answer.reading()
             reading.state = "full" if complete else "truncated"
             return reading
+        if self._raw_shown and has_too_many_values(body):  # vectors are many values, and harmless
+            self.cut = True
+            return self._raw(body, complete)
         try:
             if _understood(self._answer.body, body):
                 return self._answer.reading()
@@ -128,21 +141,21 @@ class BodyReader:
     def _stream(self, complete: bool) -> ResponseReading:
         assert self._decoder is not None
         left = self._decoder.end()
-        if left is not None:
+        if left is not None and not self.cut:
             if not (self._taken or self._unreadable) and left.raw.lstrip()[:1] in (b"{", b"["):
                 return self._whole(left.raw, complete)
             self._take(left)
         if self._unreadable and not self._taken:
-            return self._raw(b"\n".join(self._unreadable), complete)
+            return self._raw(b"\n".join(self._unreadable), complete and not self.cut)
         reading = self._answer.reading()
-        if self._unreadable or not (complete or self._answer.ended):
+        if self._unreadable or self.cut or not (complete or self._answer.ended):
             reading.state = "truncated"
         return reading
 
     def _take(self, event: Event) -> None:
         if not event.data:
             return
-        if len(self._unreadable) >= _UNREADABLE_LIMIT:
+        if len(self._unreadable) >= _UNREADABLE_LIMIT or has_too_many_values(event.data):
             self._unreadable.append(event.data)
         elif _understood(lambda data: self._answer.event(data, event.event), event.data):
             self._taken += 1

@@ -3,7 +3,9 @@
 import asyncio
 import gzip
 import json
+import random
 import zlib
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 
 import brotli
@@ -436,3 +438,63 @@ async def test_a_tools_span_goes_through_the_same_door_as_the_others() -> None:
     await finished(pipeline, an_exchange(answer=_ASKS_FOR_A_TOOL))
     await finished(pipeline, an_exchange(_BRINGS_ITS_RESULT))
     assert (collector.tools, len(collector.spans)) == ([], 2)
+
+
+STREAM = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+
+
+def a_long_answer(size: int = 600_000, coding: str = "") -> Exchange:
+    body = STREAM * (size // len(STREAM)) + b"data: [DONE]\n\n"
+    if coding:
+        body = b": %b\n\n" % b64encode(random.Random(0).randbytes(100_000)) + body
+    exchange = an_exchange(answer=gzip.compress(body) if coding else body, limit=1 << 20)
+    exchange.response_header_map = {b"content-type": b"text/event-stream"}
+    if coding:
+        exchange.response_header_map[b"content-encoding"] = coding.encode()
+    return exchange
+
+
+@pytest.mark.parametrize("coding", ["", "gzip"])
+async def test_a_long_answer_is_understood_a_little_at_a_time_and_in_its_order(coding: str) -> None:
+    kept = Collector()
+    pipeline = a_pipeline(exporters=[kept], tail_limit_bytes=1 << 24)
+    before, long, behind = an_exchange(), a_long_answer(coding=coding), an_exchange()
+    turns = 0
+    for exchange in (before, long, behind):
+        pipeline.end(exchange)
+    async with asyncio.timeout(5):
+        while pipeline.tail_length:
+            await asyncio.sleep(0)
+            turns += pipeline._long is not None
+    assert turns > 50
+    assert kept.exchanges == [before, long, behind]
+    assert long.response is not None
+    assert (long.response.state, len(long.response.messages[0].texts[0])) == ("full", 600_000 // len(STREAM))
+    assert behind.response is not None
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_long_answer_is_finished_when_the_gateway_stops(begun: bool) -> None:
+    kept = Collector()
+    pipeline = a_pipeline(exporters=[kept], tail_limit_bytes=1 << 24)
+    for exchange in (a_long_answer(), an_exchange(), a_long_answer()):
+        pipeline.end(exchange)
+    while begun and pipeline._long is None:
+        await asyncio.sleep(0)
+    pipeline.drain()
+    assert (len(kept.exchanges), pipeline.tail_length) == (3, 0)
+    assert all(exchange.response is not None and exchange.response.state == "full" for exchange in kept.exchanges)
+    await asyncio.sleep(0.01)  # what was to go on with it finds nothing
+
+
+async def test_what_says_too_much_is_counted_and_its_text_is_kept() -> None:
+    pipeline = a_pipeline(tail_limit_bytes=1 << 24)
+    request = b'{"model":"m","messages":[{"role":"user","content":[' + b"{}," * 200_000 + b"{}]}]}"
+    exchange = an_exchange(request=request, answer=b'{"choices":[' + b"{}," * 200_000 + b"{}]}", limit=1 << 20)
+    pipeline.end(exchange)
+    pipeline.drain()
+    assert exchange.request is not None
+    assert exchange.response is not None
+    assert (exchange.request.state, exchange.request.model) == ("unreadable", "m")
+    assert exchange.response.state == "unreadable"
+    assert (pipeline.counters["requests_too_many_values"], pipeline.counters["answers_cut"]) == (1, 1)

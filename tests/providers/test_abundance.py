@@ -1,0 +1,66 @@
+"""What says far more than anybody means to is not gone through to its end, and says so."""
+
+import pytest
+
+from gateway.providers import abundance, reader
+from gateway.providers.abundance import MOST_VALUES, has_too_many_values
+from gateway.providers.anthropic_messages import AnthropicMessages
+from gateway.providers.openai_chat import OpenAIChat
+
+CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+
+
+@pytest.mark.parametrize("piece", [b"{},", b"[],", b'"",', b"1,     ", b'"a\\",",'])
+def test_values_are_counted(piece: bytes) -> None:
+    size = abundance._LOOKED_AT // len(piece) + MOST_VALUES
+    assert has_too_many_values(b"[" + piece * size + b"1]")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"content":"' + b"a, b,, " * 200_000 + b'"}',
+        b'{"content":"' + b'\\",' * 200_000 + b'"}',
+        b"[" + b'{"role":"user","content":"What is a span?"},' * (MOST_VALUES // 4) + b"1]",
+        b"[" + b"{}," * 1000 + b"{}]",
+        b"",
+        b"," * 1000,
+    ],
+)
+def test_many_bytes_are_not_many_values(body: bytes) -> None:
+    assert not has_too_many_values(body)
+
+
+def test_a_whole_answer_of_too_many_values_is_raw_text() -> None:
+    body = b'{"content":[' + b"{}," * 200_000 + b"{}]}"
+    read = AnthropicMessages().response_reader(None, 200, "application/json")
+    read.feed(body)
+    reading = read.end(True)
+    assert (reading.state, read.cut) == ("unreadable", True)
+    assert reading.messages[0].texts == (body.decode(),)
+
+
+def test_one_event_of_too_many_values_is_left_out_and_the_others_are_understood() -> None:
+    read = OpenAIChat().response_reader(None, 200, "text/event-stream")
+    read.feed(CHUNK + b'data: {"choices":[' + b"{}," * 200_000 + b"{}]}\n\n" + CHUNK)
+    reading = read.end(True)
+    assert reading.state == "truncated"
+    assert reading.messages[0].texts[0] == "aa"
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_events_beyond_the_most_are_not_looked_at(monkeypatch: pytest.MonkeyPatch, at_once: bool) -> None:
+    monkeypatch.setattr(reader, "MOST_EVENTS", 10)
+    read = OpenAIChat().response_reader(None, 200, "text/event-stream")
+    for data in [CHUNK * 15] if at_once else [CHUNK] * 15:
+        read.feed(data)
+    reading = read.end(True)
+    assert (reading.state, read.cut) == ("truncated", True)
+    assert reading.messages[0].texts[0] == "a" * 10
+
+
+def test_as_many_events_as_may_be_are_all_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MOST_EVENTS", 10)
+    read = OpenAIChat().response_reader(None, 200, "text/event-stream")
+    read.feed(CHUNK * 9 + b"data: [DONE]\n\n")
+    assert (read.end(True).state, read.cut) == ("full", False)
