@@ -118,7 +118,7 @@ async def _start_console(
         raise ControlPlaneError(f"the administrator's token cannot be kept in {path.parent}: {error}") from error
     desk = Desk(path)
     closing.append(desk.close)
-    app = console_app(desk, Auth(token), Pages(settings.gateway_url))
+    app = console_app(desk, Auth(token), Pages(settings.gateway_url), config.endpoint, config.hosts)
     runner = await _listen(app, config.endpoint, "console", config.tls.context() if config.tls is not None else None)
     _show(token, path.parent)
     return runner

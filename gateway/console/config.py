@@ -8,6 +8,8 @@ class ConsoleConfig(ConfigModel):
     endpoint: Endpoint = "127.0.0.1:4001"
     tls: ServerTlsConfig | None = None
     """Without it browsers and scripts speak plain HTTP."""
+    hosts: tuple[str, ...] = ()
+    """Names, without a port, that it may be called by where it listens on loopback, beside localhost and addresses."""
 
 
 class HealthCheckConfig(ConfigModel):
