@@ -9,23 +9,24 @@ from typing import Any
 import msgspec
 
 from gateway.contracts import KnownMessages, ResponseReader
-from gateway.model.message import RequestReading, ResponseReading
+from gateway.model.message import Entry, RequestReading, ResponseReading
 from gateway.providers.anthropic_answer import AnthropicMessagesAnswer
 from gateway.providers.anthropic_messages import AnthropicMessages
 from gateway.providers.errors import error_type_of
 from gateway.providers.lenient import text_or_none
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, unreadable_request, with_repair
+from gateway.providers.request import NO_RAW, add_unread, unreadable_request, with_repair
 
 _PATH = "/messages/batches"
 
 
 class _Request(msgspec.Struct):
     params: msgspec.Raw
+    custom_id: Any = None
 
 
 class _Body(msgspec.Struct):
-    requests: list[_Request]
+    requests: list[msgspec.Raw]
 
 
 class _Result(msgspec.Struct):
@@ -43,6 +44,9 @@ class _Line(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_decode_request = msgspec.json.Decoder(_Request).decode
+_NAMES = frozenset(_Body.__struct_fields__)
+_REQUEST_NAMES = frozenset(_Request.__struct_fields__)
 _decode_line = msgspec.json.Decoder(_Line).decode
 
 
@@ -65,8 +69,17 @@ class AnthropicBatches(AnthropicMessages):
         decoded = with_repair(_decode, body)
         if decoded is None:
             return unreadable_request(body)
-        readings = [super(AnthropicBatches, self).read_request(bytes(r.params), known) for r in decoded.requests]
-        return _together(readings)
+        whole = _together([self._read_one(bytes(raw), known) for raw in decoded.requests])
+        add_unread(whole, body, _NAMES, [], known)
+        return whole
+
+    def _read_one(self, raw: bytes, known: KnownMessages) -> RequestReading:
+        request = with_repair(_decode_request, raw)
+        if request is None:
+            return unreadable_request(raw)
+        reading = super().read_request(bytes(request.params), known)
+        add_unread(reading, raw, _REQUEST_NAMES, [], known)
+        return reading
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
         return BodyReader(_BatchesAnswer(status), status, content_type)
@@ -75,12 +88,14 @@ class AnthropicBatches(AnthropicMessages):
 def _together(readings: list[RequestReading]) -> RequestReading:
     """Settings are left out: each request has its own. A model only where all name the same."""
     whole = RequestReading()
+    definitions: list[Entry] = []
     for reading in readings:
         whole.messages += reading.messages
         whole.system += reading.system
-        whole.definitions += reading.definitions
+        definitions += reading.definitions
         if reading.state != "full":
             whole.state = reading.state
+    whole.definitions = tuple(definitions)
     models = {reading.model for reading in readings}
     whole.model = models.pop() if len(models) == 1 else ""
     return whole

@@ -24,6 +24,7 @@ from gateway.model.message import (
 )
 from gateway.providers.lenient import text_or_none
 from gateway.providers.parts import arguments_of, blob, result_of, shallow, unknown, without_bytes
+from gateway.providers.unread import shown_whole
 
 _MIME_TYPES = {
     "jpeg": "image/jpeg",
@@ -60,6 +61,7 @@ _decode_any = msgspec.json.Decoder().decode
 _to_json = msgspec.json.Encoder().encode
 
 
+@shown_whole
 def read_message(raw: bytes) -> Message:
     """The message in this raw JSON. Raises ValueError or RecursionError for bytes that are no strict JSON."""
     try:
@@ -69,6 +71,7 @@ def read_message(raw: bytes) -> Message:
     return neutral(wire.role, wire.content)
 
 
+@shown_whole
 def read_system(raw: bytes) -> Message:
     """One block of the system instructions."""
     return Message("system", tuple(parts_of([_decode_any(raw)])))

@@ -18,20 +18,31 @@ from gateway.providers.bedrock_refusal import aws_error, aws_exception_frame
 from gateway.providers.known import entry_of
 from gateway.providers.lenient import raw_text
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, add_tools, definition, entries, unreadable_request, with_repair
+from gateway.providers.request import (
+    NO_RAW,
+    add_tools,
+    add_unread,
+    definition,
+    entries,
+    is_said,
+    raws_of,
+    unreadable_request,
+    with_repair,
+)
+from gateway.providers.unread import shown_whole
 
 
 class _Body(msgspec.Struct, rename="camel"):
     """Only what is asked for; nested values stay raw until someone needs them."""
 
     messages: list[msgspec.Raw] | None = None
-    system: list[msgspec.Raw] | None = None
+    system: msgspec.Raw = NO_RAW
     tool_config: msgspec.Raw = NO_RAW
     inference_config: Any = None
     additional_model_request_fields: Any = None
     output_config: Any = None
     guardrail_config: Any = None
-    prompt_variables: dict[str, msgspec.Raw] | None = None
+    prompt_variables: msgspec.Raw = NO_RAW
 
 
 class _Variable(msgspec.Struct):
@@ -59,6 +70,9 @@ class _Tool(msgspec.Struct, rename="camel"):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_NAMES = frozenset(_Body.__struct_encode_fields__)
+_TOOLS_NAMES = frozenset(_Tools.__struct_fields__)
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_variable = msgspec.json.Decoder(_Variable).decode
 _decode_tools = msgspec.json.Decoder(_Tools).decode
 _decode_tool = msgspec.json.Decoder(_Tool).decode
@@ -97,27 +111,29 @@ class BedrockConverse:
 def conversation(body: bytes, known: KnownMessages) -> RequestReading:
     """A body of Converse; Nova's native bodies are the same."""
     decoded = with_repair(_decode, body)
-    if decoded is None or (decoded.messages is None and decoded.prompt_variables is None):
+    if decoded is None or not (decoded.messages is not None or is_said(decoded.prompt_variables)):
         return unreadable_request(body)
     reading = RequestReading()
-    entries(reading, reading.messages, decoded.messages or [], read_message, known)
-    if decoded.prompt_variables:
-        _add_variables(reading, decoded.prompt_variables)
-    if decoded.system:
-        entries(reading, reading.system, decoded.system, read_system, known)
-        reading.system = [entry for entry in reading.system if entry.json != _ONLY_A_MARK]
-    if decoded.tool_config is not NO_RAW:
+    messages = decoded.messages or []
+    entries(reading, reading.messages, messages, read_message, known)
+    if is_said(decoded.prompt_variables):
+        entries(reading, reading.messages, [decoded.prompt_variables], _read_variables, known)
+    if is_said(decoded.system):
+        entries(reading, reading.system, raws_of(decoded.system), read_system, known)
+        reading.system = [entry for entry in reading.system if entry.json != _ONLY_A_MARK or entry.texts]
+    if is_said(decoded.tool_config):
         _add_tools(reading, decoded.tool_config, known)
+    large = (("toolConfig", (decoded.tool_config,)), ("system", (decoded.system,)), ("messages", messages))
+    add_unread(reading, body, _NAMES, large, known)
     _add_settings(reading.attributes, decoded)
     return reading
 
 
-def _add_variables(reading: RequestReading, variables: dict[str, msgspec.Raw]) -> None:
+@shown_whole
+def _read_variables(raw: bytes) -> Message:
     """A managed prompt has the messages; what is filled in is all that the caller says."""
-    said = [_variable(bytes(raw)) for raw in variables.values()]
-    parts = tuple(Text(text) for text in said if text)
-    if parts:
-        reading.messages.append(entry_of(Message("user", parts)))
+    said = [_variable(bytes(variable)) for variable in _decode_fields(raw).values()]
+    return Message("user", tuple(Text(text) for text in said if text))
 
 
 def _variable(raw: bytes) -> str:
@@ -130,8 +146,10 @@ def _add_tools(reading: RequestReading, config: msgspec.Raw, known: KnownMessage
     decoded = with_repair(_decode_tools, bytes(config))
     if decoded is None:
         add_tools(reading, config, known, _definitions)
-    elif decoded.tools is not NO_RAW:
+        return
+    if decoded.tools is not NO_RAW:
         add_tools(reading, decoded.tools, known, _definitions)
+    add_unread(reading, bytes(config), _TOOLS_NAMES, [("tools", (decoded.tools,))], known)
 
 
 def _definitions(raw: bytes) -> bytes:

@@ -14,20 +14,20 @@ from gateway.providers.bedrock_invoke import native_request
 from gateway.providers.bedrock_path import add_path, asked_at
 from gateway.providers.bedrock_refusal import aws_error, aws_exception_frame
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, unreadable_request, with_repair
+from gateway.providers.request import NO_RAW, add_unread, unreadable_request, with_repair
 
 
 class _Invoke(msgspec.Struct):
-    body: str
+    body: str = ""
 
 
 class _Input(msgspec.Struct, rename="camel"):
     converse: msgspec.Raw = NO_RAW
-    invoke_model: _Invoke | None = None
+    invoke_model: msgspec.Raw = NO_RAW
 
 
 class _Body(msgspec.Struct):
-    input: _Input
+    input: msgspec.Raw
 
 
 class _Count(msgspec.Struct, rename="camel"):
@@ -35,6 +35,9 @@ class _Count(msgspec.Struct, rename="camel"):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_decode_input = msgspec.json.Decoder(_Input).decode
+_decode_invoke = msgspec.json.Decoder(_Invoke).decode
+_NAMES = frozenset({"input"})
 _decode_count = msgspec.json.Decoder(_Count).decode
 
 
@@ -51,9 +54,11 @@ class BedrockCountTokens:
         self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
     ) -> RequestReading:
         decoded = with_repair(_decode, body)
-        reading = _counted(decoded.input, known) if decoded is not None else None
+        reading = _counted(bytes(decoded.input), known) if decoded is not None else None
         if reading is None:
             reading = unreadable_request(body)
+        else:
+            add_unread(reading, body, _NAMES, [], known)
         add_path(reading, target)
         return reading
 
@@ -67,15 +72,25 @@ class BedrockCountTokens:
         return aws_exception_frame(refusal)
 
 
-def _counted(said: _Input, known: KnownMessages) -> RequestReading | None:
+def _counted(raw: bytes, known: KnownMessages) -> RequestReading | None:
+    said = with_repair(_decode_input, raw)
+    if said is None:
+        return None
     if said.converse is not NO_RAW:
-        return conversation(bytes(said.converse), known)
-    if said.invoke_model is None:
+        reading = conversation(bytes(said.converse), known)
+        add_unread(reading, raw, frozenset({"converse"}), [], known)
+        return reading
+    held = bytes(said.invoke_model)
+    invoke = with_repair(_decode_invoke, held)
+    if invoke is None:
         return None
     try:
-        return native_request(a2b_base64(said.invoke_model.body), known)
+        reading = native_request(a2b_base64(invoke.body), known)
     except ValueError:
         return None
+    add_unread(reading, raw, frozenset({"invokeModel"}), [], known)
+    add_unread(reading, held, frozenset({"body"}), [], known)
+    return reading
 
 
 class _CountAnswer:

@@ -22,7 +22,7 @@ from gateway.providers.generic import Generic
 from gateway.providers.known import entry_of
 from gateway.providers.openai_chat import OpenAIChat
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, with_repair
+from gateway.providers.request import NO_RAW, add_unread, with_repair
 
 _NAMES = {
     "schema_version": "schemaVersion",
@@ -55,6 +55,8 @@ class _Message(msgspec.Struct):
     content: Any = None
 
 
+_TITANS_NAMES = frozenset({"inputText", "textGenerationConfig"})
+_OTHERS_NAMES = frozenset({"prompt", "max_gen_len", "max_tokens", "temperature", "top_p", "top_k", "stop"})
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_messages = msgspec.json.Decoder(list[_Message]).decode
 _ANTHROPIC = AnthropicMessages()
@@ -108,10 +110,13 @@ def native_request(body: bytes, known: KnownMessages) -> RequestReading:
             return conversation(body, known)
         reader: Provider = _OPENAI if head.anthropic_version is NO_RAW else _ANTHROPIC
         return reader.read_request(body, known)
-    said = head.input_text if isinstance(head.input_text, str) else head.prompt
+    titan = isinstance(head.input_text, str)
+    said = head.input_text if titan else head.prompt
     if not isinstance(said, str):
         return _raw(body, known)
-    return _completion(head, said)
+    reading = _completion(head, said)
+    add_unread(reading, body, _TITANS_NAMES if titan else _OTHERS_NAMES, [], known)
+    return reading
 
 
 def _raw(body: bytes, known: KnownMessages) -> RequestReading:

@@ -19,6 +19,7 @@ from gateway.providers.request import (
     NO_RAW,
     add_context,
     add_tools,
+    add_unread,
     entries,
     kind_of,
     unreadable_request,
@@ -46,6 +47,7 @@ class _Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_NAMES = frozenset(_Body.__struct_fields__)
 
 
 class CohereChat:
@@ -71,6 +73,8 @@ class CohereChat:
             add_tools(reading, decoded.tools, known)
         if decoded.documents is not NO_RAW and bytes(decoded.documents) != b"null":
             add_context(reading, decoded.documents, known)
+        large = (("tools", (decoded.tools,)), ("documents", (decoded.documents,)), ("messages", decoded.messages))
+        add_unread(reading, body, _NAMES, large, known)
         _add_settings(reading.attributes, decoded)
         return reading
 

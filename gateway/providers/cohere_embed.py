@@ -9,30 +9,32 @@ import msgspec
 
 from gateway.contracts import KnownMessages, ResponseReader
 from gateway.model.exchange import Refusal
-from gateway.model.message import Message, Part, RequestReading, ResponseReading, Text, Usage
+from gateway.model.message import Message, RequestReading, ResponseReading, Usage
 from gateway.providers import settings
 from gateway.providers.cohere_answer import usage_of
 from gateway.providers.cohere_refusal import cohere_error
 from gateway.providers.counts import CountsReader
-from gateway.providers.known import entry_of
 from gateway.providers.lenient import text_or_none
+from gateway.providers.ollama_message import images_of
+from gateway.providers.openai_input import read_input
 from gateway.providers.openai_message import content_parts
-from gateway.providers.parts import media, shallow, without_bytes
-from gateway.providers.request import unreadable_request, with_repair
+from gateway.providers.prompt import add_prompt
+from gateway.providers.request import add_unread, entries, unreadable_request, with_repair
+from gateway.providers.unread import shown_whole
 
 
 class _Body(msgspec.Struct):
     model: Any = None
-    texts: list[str] | None = None
-    images: list[str] | None = None
-    inputs: list[dict[str, Any]] | None = None
+    texts: list[msgspec.Raw] | None = None
+    images: list[msgspec.Raw] | None = None
+    inputs: list[msgspec.Raw] | None = None
     output_dimension: Any = None
     embedding_types: Any = None
 
 
 class _RerankBody(msgspec.Struct):
-    query: str
-    documents: list[Any]
+    query: msgspec.Raw
+    documents: list[msgspec.Raw]
     model: Any = None
 
 
@@ -46,7 +48,9 @@ class _Answer(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Body).decode
 _decode_rerank = msgspec.json.Decoder(_RerankBody).decode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
-_to_json = msgspec.json.Encoder().encode
+_decode_fields = msgspec.json.Decoder(dict[str, Any]).decode
+_NAMES = frozenset(_Body.__struct_fields__)
+_RERANK_NAMES = frozenset(_RerankBody.__struct_fields__)
 
 
 class CohereEmbed:
@@ -65,10 +69,10 @@ class CohereEmbed:
         if decoded is None or all(said is None for said in (decoded.texts, decoded.images, decoded.inputs)):
             return unreadable_request(body)
         reading = RequestReading(model=decoded.model if isinstance(decoded.model, str) else "")
-        parts: list[list[Part]] = [[Text(text)] for text in decoded.texts or ()]
-        parts += [[media("image", image)] for image in decoded.images or ()]
-        parts += [content_parts(each.get("content")) for each in decoded.inputs or ()]
-        reading.messages = [entry_of(Message("user", tuple(each))) for each in parts]
+        entries(reading, reading.messages, decoded.texts or [], read_input, known)
+        images = [msgspec.Raw(b'{"images":[%b]}' % image) for image in decoded.images or ()]
+        entries(reading, reading.messages, [*images, *(decoded.inputs or ())], _read_input, known)
+        add_unread(reading, body, _NAMES, [], known)
         settings.add_int(reading.attributes, settings.DIMENSIONS, decoded.output_dimension)
         settings.add_texts(reading.attributes, settings.ENCODING_FORMATS, decoded.embedding_types)
         return reading
@@ -101,13 +105,16 @@ class CohereRerank(CohereEmbed):
         if decoded is None:
             return unreadable_request(body)
         reading = RequestReading(model=decoded.model if isinstance(decoded.model, str) else "")
-        texts = [decoded.query, *map(_document, decoded.documents)]
-        reading.messages = [entry_of(Message("user", tuple(Text(text) for text in texts)))]
+        add_prompt(reading, known, decoded.query, *decoded.documents)
+        add_unread(reading, body, _RERANK_NAMES, [], known)
         return reading
 
 
-def _document(document: Any) -> str:
-    return document if isinstance(document, str) else _to_json(without_bytes(shallow(document))).decode()
+@shown_whole
+def _read_input(raw: bytes) -> Message:
+    """Text and images together, or images alone."""
+    said = _decode_fields(raw)
+    return Message("user", (*images_of(said.get("images")), *content_parts(said.get("content", []))))
 
 
 def _take(body: bytes, reading: ResponseReading) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from gateway.model.message import FinishReason, Message
 from gateway.providers import openai_message
 from gateway.providers.parts import unknown
+from gateway.providers.unread import shown_whole
 
 
 class WireMessage(msgspec.Struct, gc=False):
@@ -26,6 +27,7 @@ _decode = msgspec.json.Decoder(WireMessage).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
+@shown_whole
 def read_message(raw: bytes) -> Message:
     """The message in this raw JSON. Raises ValueError or RecursionError for bytes that are no strict JSON."""
     try:

@@ -21,6 +21,7 @@ from gateway.model.message import (
 from gateway.providers.google_names import camel, camel_keys
 from gateway.providers.lenient import text_or_none
 from gateway.providers.parts import arguments_of, blob, media, shallow, unknown, without_bytes
+from gateway.providers.unread import shown_whole
 
 _ROLES = {"model": "assistant", "function": "tool"}
 _BESIDE = frozenset({"thought", "thoughtSignature", "videoMetadata", "mediaResolution", "partMetadata"})
@@ -30,18 +31,24 @@ _CODE = "code_execution"
 _decode_any = msgspec.json.Decoder().decode
 
 
+@shown_whole
 def read_content(raw: bytes) -> Message:
     """The content in this raw JSON. Raises ValueError or RecursionError for bytes that are no strict JSON."""
+    return content_of(raw)
+
+
+@shown_whole
+def read_system(raw: bytes) -> Message:
+    return Message("system", content_of(raw).parts)
+
+
+def content_of(raw: msgspec.Raw | bytes) -> Message:
     content = _decode_any(raw)
     if isinstance(content, str):
         return Message("user", (Text(content),))
     if not isinstance(content, dict):
         return Message("", (unknown("content", content),))
     return neutral(content.get("role"), parts_of(content.get("parts")), "user")
-
-
-def read_system(raw: bytes) -> Message:
-    return Message("system", read_content(raw).parts)
 
 
 def neutral(role: Any, parts: tuple[Part, ...], default: str, finish_reason: FinishReason | None = None) -> Message:

@@ -15,9 +15,10 @@ from gateway.providers.counts import CountsReader
 from gateway.providers.errors import error_type_of
 from gateway.providers.gemini_generate import Fields, content_list, read_conversation
 from gateway.providers.google_names import call_in, camel_keys_once, google_error, method_of
-from gateway.providers.request import unreadable_request, with_repair
+from gateway.providers.request import NO_RAW, add_unread, unreadable_request, with_repair
 
 _decode_fields = msgspec.json.Decoder(Fields).decode
+_NAMES = frozenset({"generateContentRequest", "generate_content_request"})
 
 
 class _Answer(msgspec.Struct, rename="camel"):
@@ -40,11 +41,14 @@ class GeminiCount:
     def read_request(
         self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
     ) -> RequestReading:
-        fields = with_repair(_counted, body)
-        reading = RequestReading() if fields is not None else unreadable_request(body)
+        counted = with_repair(_counted, body)
+        reading = RequestReading() if counted is not None else unreadable_request(body)
         reading.model = call_in(target).model
-        if fields is not None:
-            read_conversation(reading, fields, known)
+        if counted is not None:
+            whole, fields = counted
+            if whole is not NO_RAW:
+                add_unread(reading, body, _NAMES, [("generateContentRequest", (whole,))], known)
+            read_conversation(reading, body if whole is NO_RAW else bytes(whole), fields, known)
         return reading
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
@@ -58,15 +62,16 @@ class GeminiCount:
         return google_error(refusal)
 
 
-def _counted(body: bytes) -> Fields:
-    """The contents, or the whole request that would be sent."""
+def _counted(body: bytes) -> tuple[msgspec.Raw, Fields]:
+    """The whole request that would be sent, if that is what is counted, and the fields with the contents."""
     fields = camel_keys_once(_decode_fields(body))
-    if "generateContentRequest" in fields:
-        fields = camel_keys_once(_decode_fields(fields["generateContentRequest"]))
+    whole = fields.get("generateContentRequest", NO_RAW)
+    if whole is not NO_RAW:
+        fields = camel_keys_once(_decode_fields(whole))
     if "contents" not in fields:
         raise ValueError("no contents")
     content_list(fields["contents"])
-    return fields
+    return whole, fields
 
 
 def _take(body: bytes, reading: ResponseReading) -> None:

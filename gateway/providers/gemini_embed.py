@@ -9,20 +9,22 @@ import msgspec
 
 from gateway.contracts import KnownMessages, ResponseReader
 from gateway.model.exchange import Refusal
-from gateway.model.message import RequestReading, ResponseReading, Usage
+from gateway.model.message import Message, RequestReading, ResponseReading, Usage
 from gateway.providers import settings
 from gateway.providers.counts import CountsReader
 from gateway.providers.errors import error_type_of
-from gateway.providers.gemini_content import read_content
+from gateway.providers.gemini_content import content_of
 from gateway.providers.google_names import call_in, camel_keys, camel_keys_once, google_error, method_of
 from gateway.providers.lenient import count_or_none
-from gateway.providers.request import entries, unreadable_request, with_repair
+from gateway.providers.request import add_unread, entries, unreadable_request, with_repair
+from gateway.providers.unread import shown_whole
 
 _METHODS = frozenset({"embedContent", "batchEmbedContents"})
+_NAMES = frozenset({"requests"})
 
 Fields = dict[str, msgspec.Raw]
 _decode_fields = msgspec.json.Decoder(Fields).decode
-_decode_list = msgspec.json.Decoder(list[Fields]).decode
+_decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
@@ -51,10 +53,11 @@ class GeminiEmbed:
         requests = with_repair(_requests, body)
         reading = RequestReading() if requests else unreadable_request(body)
         reading.model = call_in(target).model
-        for fields in requests or ():
-            entries(reading, reading.messages, [fields["content"]], read_content, known)
         if requests:
-            config = _config(requests[0])
+            entries(reading, reading.messages, requests, _read_request, known)
+            if bytes(requests[0]) != body.strip():
+                add_unread(reading, body, _NAMES, [("requests", requests)], known)
+            config = _config(_fields(requests[0]))
             settings.add_int(reading.attributes, settings.DIMENSIONS, config.get("outputDimensionality"))
         return reading
 
@@ -69,12 +72,22 @@ class GeminiEmbed:
         return google_error(refusal)
 
 
-def _requests(body: bytes) -> list[Fields]:
-    fields = camel_keys_once(_decode_fields(body))
-    requests = [fields] if "requests" not in fields else [camel_keys(f) for f in _decode_list(fields["requests"])]
-    if not all("content" in request for request in requests):
+def _requests(body: bytes) -> list[msgspec.Raw]:
+    """One, or those of a batch."""
+    fields = _fields(body)
+    requests = [msgspec.Raw(body.strip())] if "requests" not in fields else _decode_raws(fields["requests"])
+    if not all("content" in _fields(request) for request in requests):
         raise ValueError("nothing to embed")
     return requests
+
+
+def _fields(body: msgspec.Raw | bytes) -> Fields:
+    return camel_keys_once(_decode_fields(body))
+
+
+@shown_whole
+def _read_request(raw: bytes) -> Message:
+    return content_of(_fields(raw)["content"])
 
 
 def _config(fields: Fields) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from gateway.providers.reader import BodyReader
 from gateway.providers.request import (
     NO_RAW,
     add_tools,
+    add_unread,
     definition,
     entries,
     unreadable_request,
@@ -30,6 +31,9 @@ from gateway.providers.request import (
 _STREAM = "streamGenerateContent"
 _METHODS = frozenset({"generateContent", _STREAM})
 _OUTPUT_TYPES = {"application/json": "json", "text/plain": "text", "text/x.enum": "json"}
+_NAMES = frozenset(
+    {"contents", "tools", "labels", "systemInstruction", "system_instruction", "generationConfig", "generation_config"}
+)
 _MODALITIES = {"IMAGE": "image", "AUDIO": "speech"}
 
 Fields = dict[str, msgspec.Raw]
@@ -57,7 +61,7 @@ class GeminiGenerate:
         reading.model = model
         reading.stream = method == _STREAM
         if fields is not None:
-            read_conversation(reading, fields, known)
+            read_conversation(reading, body, fields, known)
         return reading
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
@@ -72,13 +76,18 @@ class GeminiGenerate:
         return b"data: " + google_error(refusal) + b"\n\n"
 
 
-def read_conversation(reading: RequestReading, fields: Fields, known: KnownMessages) -> None:
-    """Contents, instructions, tools and settings of a request whose names are in camelCase."""
+def read_conversation(reading: RequestReading, body: bytes, fields: Fields, known: KnownMessages) -> None:
+    """Contents, instructions, tools and settings of a request, and what else its body says.
+
+    `fields`: of the body, their names in camelCase.
+    """
     entries(reading, reading.messages, content_list(fields["contents"]), read_content, known)
     if (system := fields.get("systemInstruction", NO_RAW)) is not NO_RAW and bytes(system) != b"null":
         entries(reading, reading.system, [system], read_system, known)
     if (tools := fields.get("tools", NO_RAW)) is not NO_RAW:
         add_tools(reading, tools, known, _tools)
+    large = [(name, (fields.get(name, NO_RAW),)) for name in ("tools", "systemInstruction", "contents")]
+    add_unread(reading, body, _NAMES, large, known)
     if (config := fields.get("generationConfig", NO_RAW)) is not NO_RAW:
         said = with_repair(_decode_any, bytes(config))
         if isinstance(said, dict):

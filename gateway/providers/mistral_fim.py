@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 
 from gateway.contracts import KnownMessages
-from gateway.model.message import Message, RequestReading, Text
+from gateway.model.message import RequestReading
 from gateway.providers import settings
-from gateway.providers.known import entry_of
 from gateway.providers.openai_chat import OpenAIChat
-from gateway.providers.request import unreadable_request, with_repair
+from gateway.providers.prompt import add_prompt
+from gateway.providers.request import NO_RAW, add_unread, unreadable_request, with_repair
 
 
 class _Body(msgspec.Struct):
-    prompt: str
-    suffix: str | None = None
+    prompt: msgspec.Raw
+    suffix: msgspec.Raw = NO_RAW
     model: Any = None
     stream: Any = None
     temperature: Any = None
@@ -29,6 +29,7 @@ class _Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_NAMES = frozenset(_Body.__struct_fields__)
 
 
 class MistralFim(OpenAIChat):
@@ -48,8 +49,8 @@ class MistralFim(OpenAIChat):
             return unreadable_request(body)
         reading = RequestReading(model=decoded.model if isinstance(decoded.model, str) else "")
         reading.stream = decoded.stream is True
-        parts = tuple(Text(text) for text in (decoded.prompt, decoded.suffix) if text)
-        reading.messages.append(entry_of(Message("user", parts)))
+        add_prompt(reading, known, decoded.prompt, decoded.suffix)
+        add_unread(reading, body, _NAMES, [("prompt", (decoded.prompt,)), ("suffix", (decoded.suffix,))], known)
         _add_settings(reading.attributes, decoded)
         settings.add_hint(reading.session_hints, "prompt_cache_key", decoded.prompt_cache_key)
         return reading

@@ -14,7 +14,7 @@ from gateway.providers.ollama_answer import OllamaAnswer
 from gateway.providers.ollama_message import read_message
 from gateway.providers.ollama_settings import add_options, ollama_error, ollama_error_line
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, add_tools, entries, unreadable_request, with_repair
+from gateway.providers.request import NO_RAW, add_tools, add_unread, entries, unreadable_request, with_repair
 
 
 class _Body(msgspec.Struct):
@@ -28,6 +28,7 @@ class _Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_NAMES = frozenset(_Body.__struct_fields__)
 
 
 class OllamaChat:
@@ -51,6 +52,7 @@ class OllamaChat:
         entries(reading, reading.messages, decoded.messages, read_message, known)
         if decoded.tools is not NO_RAW:
             add_tools(reading, decoded.tools, known)
+        add_unread(reading, body, _NAMES, (("tools", (decoded.tools,)), ("messages", decoded.messages)), known)
         add_options(reading.attributes, decoded.options, decoded.think, decoded.format)
         return reading
 

@@ -9,18 +9,18 @@ import msgspec
 
 from gateway.contracts import KnownMessages, ResponseReader
 from gateway.model.exchange import Refusal
-from gateway.model.message import Message, RequestReading, ResponseReading, Text, Usage
+from gateway.model.message import RequestReading, ResponseReading, Usage
 from gateway.providers import settings
 from gateway.providers.counts import CountsReader
-from gateway.providers.known import entry_of
 from gateway.providers.lenient import count_or_none, text_or_none
 from gateway.providers.ollama_settings import ollama_error, ollama_error_line
-from gateway.providers.request import unreadable_request, with_repair
+from gateway.providers.openai_input import add_inputs
+from gateway.providers.request import NO_RAW, add_unread, is_said, unreadable_request, with_repair
 
 
 class _Body(msgspec.Struct):
-    input: str | list[str] | None = None
-    prompt: str | None = None
+    input: msgspec.Raw = NO_RAW
+    prompt: msgspec.Raw = NO_RAW
     """Of the older call."""
     model: Any = None
     dimensions: Any = None
@@ -35,6 +35,7 @@ class _Answer(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_NAMES = frozenset(_Body.__struct_fields__)
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
@@ -51,12 +52,13 @@ class OllamaEmbed:
         self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
     ) -> RequestReading:
         decoded = with_repair(_decode, body)
-        if decoded is None or (decoded.input is None and decoded.prompt is None):
+        if decoded is None or not (is_said(decoded.input) or is_said(decoded.prompt)):
             return unreadable_request(body)
         reading = RequestReading(model=decoded.model if isinstance(decoded.model, str) else "")
-        texts = [decoded.input] if isinstance(decoded.input, str) else [*(decoded.input or ())]
-        texts += [decoded.prompt] if decoded.prompt else []
-        reading.messages = [entry_of(Message("user", (Text(text),))) for text in texts]
+        for said in (decoded.input, decoded.prompt):
+            if said is not NO_RAW:
+                add_inputs(reading, said, known)
+        add_unread(reading, body, _NAMES, [("input", (decoded.input,)), ("prompt", (decoded.prompt,))], known)
         settings.add_int(reading.attributes, settings.DIMENSIONS, decoded.dimensions)
         return reading
 

@@ -8,23 +8,21 @@ from typing import Any
 import msgspec
 
 from gateway.contracts import KnownMessages
-from gateway.model.message import Message, Part, RequestReading, Text
-from gateway.providers.known import entry_of
+from gateway.model.message import RequestReading
 from gateway.providers.ollama_chat import OllamaChat
-from gateway.providers.ollama_message import images_of
 from gateway.providers.ollama_settings import add_options
-from gateway.providers.parts import unknown
-from gateway.providers.request import unreadable_request, with_repair
+from gateway.providers.prompt import add_instructions, add_prompt
+from gateway.providers.request import NO_RAW, add_unread, unreadable_request, with_repair
 
 
 class _Body(msgspec.Struct):
     model: str
     """Without a prompt the call only loads the model."""
-    prompt: Any = None
-    suffix: Any = None
-    system: Any = None
-    template: Any = None
-    images: Any = None
+    prompt: msgspec.Raw = NO_RAW
+    suffix: msgspec.Raw = NO_RAW
+    system: msgspec.Raw = NO_RAW
+    template: msgspec.Raw = NO_RAW
+    images: msgspec.Raw = NO_RAW
     stream: Any = None
     options: Any = None
     think: Any = None
@@ -32,6 +30,7 @@ class _Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_NAMES = frozenset(_Body.__struct_fields__)
 
 
 class OllamaGenerate(OllamaChat):
@@ -50,13 +49,8 @@ class OllamaGenerate(OllamaChat):
         if decoded is None:
             return unreadable_request(body)
         reading = RequestReading(model=decoded.model, stream=decoded.stream is not False)
-        if said := (*_texts(decoded.prompt, decoded.suffix), *images_of(decoded.images)):
-            reading.messages.append(entry_of(Message("user", said)))
-        if instructed := _texts(decoded.system, decoded.template):
-            reading.system.append(entry_of(Message("system", instructed)))
+        add_prompt(reading, known, decoded.prompt, decoded.suffix, images=decoded.images)
+        add_instructions(reading, known, decoded.system, decoded.template)
+        add_unread(reading, body, _NAMES, [("images", (decoded.images,)), ("prompt", (decoded.prompt,))], known)
         add_options(reading.attributes, decoded.options, decoded.think, decoded.format)
         return reading
-
-
-def _texts(*values: Any) -> tuple[Part, ...]:
-    return tuple(Text(value) if isinstance(value, str) else unknown("text", value) for value in values if value)

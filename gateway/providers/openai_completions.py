@@ -17,7 +17,7 @@ from gateway.providers.openai_deployment import model_of
 from gateway.providers.openai_input import add_inputs
 from gateway.providers.openai_refusal import RefusesAsOpenAI
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, unreadable_request, with_repair
+from gateway.providers.request import NO_RAW, add_unread, unreadable_request, with_repair
 
 _OTHERS = ("/chat/completions", "/agents/completions", "/fim/completions")
 
@@ -43,6 +43,7 @@ class _Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_NAMES = frozenset(_Body.__struct_fields__)
 
 
 class OpenAICompletions(RefusesAsOpenAI):
@@ -65,6 +66,7 @@ class OpenAICompletions(RefusesAsOpenAI):
         add_inputs(reading, decoded.prompt, known)
         if decoded.suffix is not NO_RAW:
             add_inputs(reading, decoded.suffix, known)
+        add_unread(reading, body, _NAMES, [("prompt", (decoded.prompt,)), ("suffix", (decoded.suffix,))], known)
         if decoded.stream is True:
             reading.stream = True
             options = decoded.stream_options

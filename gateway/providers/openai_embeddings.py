@@ -16,7 +16,7 @@ from gateway.providers.openai_deployment import model_of
 from gateway.providers.openai_input import add_inputs
 from gateway.providers.openai_refusal import RefusesAsOpenAI
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import unreadable_request, with_repair
+from gateway.providers.request import add_unread, unreadable_request, with_repair
 
 
 class _Request(msgspec.Struct):
@@ -37,6 +37,7 @@ class _Body(msgspec.Struct):
 
 
 _decode_request = msgspec.json.Decoder(_Request).decode
+_NAMES = frozenset(_Request.__struct_fields__)
 _decode_body = msgspec.json.Decoder(_Body).decode
 
 
@@ -57,6 +58,7 @@ class OpenAIEmbeddings(RefusesAsOpenAI):
             return unreadable_request(body)
         reading = RequestReading(model=model_of(decoded.model, target))
         add_inputs(reading, decoded.input, known)
+        add_unread(reading, body, _NAMES, [("input", (decoded.input,))], known)
         settings.add_int(reading.attributes, settings.DIMENSIONS, decoded.dimensions)
         settings.add_texts(reading.attributes, settings.ENCODING_FORMATS, decoded.encoding_format)
         reading.user = text_or_none(decoded.user)

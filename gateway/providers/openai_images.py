@@ -56,7 +56,7 @@ class OpenAIImages(RefusesAsOpenAI):
         self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
     ) -> RequestReading:
         fields = fields_of(body, content_type)
-        reading = begun(fields, target, "prompt", media_in=("image", "images", "mask"))
+        reading = begun(fields, target, known, "prompt", media_in=("image", "images", "mask"))
         if (count := fields.number("n")) != 1:
             settings.add_int(reading.attributes, settings.CHOICE_COUNT, count)
         settings.add_text(reading.attributes, settings.OUTPUT_TYPE, "image")

@@ -9,6 +9,7 @@ from gateway.model.message import Message, Other, RequestReading, Text
 from gateway.providers.openai_message import content_parts
 from gateway.providers.parts import unknown
 from gateway.providers.request import entries, with_repair
+from gateway.providers.unread import shown_whole
 
 _decode_any = msgspec.json.Decoder().decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -27,6 +28,7 @@ def add_inputs(reading: RequestReading, raw: msgspec.Raw, known: KnownMessages) 
     entries(reading, reading.messages, inputs, read_input, known)
 
 
+@shown_whole
 def read_input(raw: bytes) -> Message:
     """One input. Raises ValueError or RecursionError for bytes that are no strict JSON."""
     return message_of(_decode_any(raw))

@@ -26,6 +26,7 @@ from gateway.model.message import (
 from gateway.providers.lenient import text_or_none
 from gateway.providers.openai_message import content_parts
 from gateway.providers.parts import arguments_of, blob, media, result_of, shallow, unknown, without_bytes
+from gateway.providers.unread import shown_whole
 
 _OF_THE_MODEL = frozenset({"reasoning", "compaction", "mcp_list_tools", "mcp_approval_request"})
 """Beside its calls, whose kinds all end in `_call`."""
@@ -52,6 +53,7 @@ class Head(msgspec.Struct, gc=False):
         return kind in _OF_THE_MODEL or kind.endswith("_call")
 
 
+@shown_whole
 def read_turn(raw: bytes) -> Message:
     """The message in this raw item, or in a list of them. Raises ValueError or RecursionError for no strict JSON."""
     said = _decode_any(raw)
@@ -63,6 +65,7 @@ def read_text(raw: bytes) -> Message:
     return Message("user", (Text(_decode_any(raw)),))
 
 
+@shown_whole
 def read_instructions(raw: bytes) -> Message:
     """A string; in an answer it may be a list of items."""
     said = _decode_any(raw)

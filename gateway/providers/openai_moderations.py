@@ -17,7 +17,7 @@ from gateway.providers.openai_deployment import model_of
 from gateway.providers.openai_input import add_inputs
 from gateway.providers.openai_refusal import RefusesAsOpenAI
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import MAX_ENTRIES, unreadable_request, with_repair
+from gateway.providers.request import MAX_ENTRIES, add_unread, unreadable_request, with_repair
 
 
 class _Request(msgspec.Struct):
@@ -38,6 +38,7 @@ class _Body(msgspec.Struct):
 
 
 _decode_request = msgspec.json.Decoder(_Request).decode
+_NAMES = frozenset(_Request.__struct_fields__)
 _decode_body = msgspec.json.Decoder(_Body).decode
 
 
@@ -58,6 +59,7 @@ class OpenAIModerations(RefusesAsOpenAI):
             return unreadable_request(body)
         reading = RequestReading(model=model_of(decoded.model, target))
         add_inputs(reading, decoded.input, known)
+        add_unread(reading, body, _NAMES, [("input", (decoded.input,))], known)
         return reading
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:

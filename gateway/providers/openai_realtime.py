@@ -16,7 +16,16 @@ from gateway.providers.openai_realtime_answer import OpenAIRealtimeAnswer
 from gateway.providers.openai_realtime_item import read_item
 from gateway.providers.openai_refusal import openai_error, openai_error_event
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, add_context, add_tools, entries, unreadable_request, with_repair
+from gateway.providers.request import (
+    NO_RAW,
+    add_context,
+    add_tools,
+    add_unread,
+    entries,
+    unreadable_request,
+    with_repair,
+)
+from gateway.providers.unread import shown_whole
 
 
 class _Settings(msgspec.Struct):
@@ -36,13 +45,18 @@ class _Settings(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    session: _Settings
-    response: _Settings
+    session: msgspec.Raw
+    response: msgspec.Raw
     items: list[msgspec.Raw]
     cut: bool = False
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_decode_settings = msgspec.json.Decoder(_Settings).decode
+_NAMES = frozenset(_Body.__struct_fields__)
+_SETTINGS_NAMES = frozenset(_Settings.__struct_fields__)
+_INSTEAD = ("instructions", "prompt", "tools")
+"""What a response may say of its own in place of the session's."""
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
@@ -60,9 +74,10 @@ class OpenAIRealtime:
         self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
     ) -> RequestReading:
         decoded = with_repair(_decode, body)
-        if decoded is None:
+        session = with_repair(_decode_settings, bytes(decoded.session)) if decoded is not None else None
+        response = with_repair(_decode_settings, bytes(decoded.response)) if decoded is not None else None
+        if decoded is None or session is None or response is None:
             return unreadable_request(body)
-        session, response = decoded.session, decoded.response
         reading = RequestReading(model=_model(response, session, target), stream=True)
         items = decoded.items
         if response.input is not NO_RAW:  # a response beside the conversation
@@ -81,6 +96,10 @@ class OpenAIRealtime:
                 if bytes(tools) != b"[]":  # which every session says that has none
                     add_tools(reading, tools, known)
                 break
+        add_unread(reading, body, _NAMES, [], known)
+        add_unread(reading, bytes(decoded.response), _SETTINGS_NAMES, [], known)
+        overruled = [name for name in _INSTEAD if getattr(response, name) is not NO_RAW]
+        add_unread(reading, bytes(decoded.session), _SETTINGS_NAMES.difference(overruled, ["input"]), [], known)
         _add_settings(reading.attributes, session, response)
         if decoded.cut and reading.state == "full":
             reading.state = "truncated"
@@ -103,6 +122,7 @@ def _model(response: _Settings, session: _Settings, target: str) -> str:
     return next((name for name in named if isinstance(name, str) and name), "")
 
 
+@shown_whole
 def _read_instructions(raw: bytes) -> Message:
     return Message("system", (Text(_decode_text(raw)),))
 

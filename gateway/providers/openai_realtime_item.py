@@ -7,6 +7,7 @@ import msgspec
 from gateway.model.message import Blob, FinishReason, Message, Part, Text, ToolCall, ToolCallResponse
 from gateway.providers.lenient import text_or_none
 from gateway.providers.parts import arguments_of, blob, media, unknown, without_bytes
+from gateway.providers.unread import shown_whole
 
 _decode = msgspec.json.Decoder().decode
 _TEXTS = frozenset({"input_text", "output_text", "text"})
@@ -27,6 +28,7 @@ def _lean_part(part: Any) -> Any:
     return without_bytes(part)
 
 
+@shown_whole
 def read_item(raw: bytes) -> Message:
     """Raises ValueError for bytes that are no JSON."""
     return message_of(_decode(raw))

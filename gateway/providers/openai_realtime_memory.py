@@ -59,6 +59,8 @@ class Memory:
         self.sound = Sound()
         """What a client has sent of its speech since the last item was made of it."""
         self._session: dict[str, Any] = {}
+        self._said: dict[str, Any] = {}
+        """What else a client has said of the session: an upstream may read it, whatever it answers."""
         self._items: dict[str, bytes] = {}
         """By id, oldest first; those the server has not named yet by a number."""
         self._unnamed: list[str] = []
@@ -87,7 +89,7 @@ class Memory:
         said = response if isinstance(response, dict) else {}
         if isinstance(said.get("input"), list):
             said = {**said, "input": [self._referred(item) for item in said["input"]]}
-        return _to_json({"session": self._session, "items": items, "response": said, "cut": self._cut})
+        return _to_json({"session": self._said | self._session, "items": items, "response": said, "cut": self._cut})
 
     def _referred(self, item: Any) -> Any:
         """The item of the conversation in place of one that only names it: what the model reads, agents see."""
@@ -101,17 +103,25 @@ class Memory:
     # The session
 
     def set_session(self, session: Any, whole: bool) -> None:
+        """By the server, all of it."""
+        self._cut = self._cut or not whole
         self._session = {}
-        self.change_session(session, whole)
+        if isinstance(session, dict):
+            self._keep({field: session[field] for field in _FIELDS if field in session}, {})
 
     def change_session(self, session: Any, whole: bool) -> None:
+        """By the client."""
         self._cut = self._cut or not whole
         if isinstance(session, dict):
-            changed = {**self._session, **{field: session[field] for field in _FIELDS if field in session}}
-            if len(_to_json(changed)) > LIMIT:
-                self._cut = True
-            else:
-                self._session = changed
+            known = {field: session[field] for field in _FIELDS if field in session}
+            self._keep(known, {field: value for field, value in session.items() if field not in _FIELDS})
+
+    def _keep(self, known: dict[str, Any], said: dict[str, Any]) -> None:
+        known, said = self._session | known, self._said | said
+        if len(_to_json(known)) + len(_to_json(said)) > LIMIT:
+            self._cut = True
+        else:
+            self._session, self._said = known, said
 
     # Items
 

@@ -19,14 +19,24 @@ from gateway.providers.openai_refusal import openai_error, responses_error_event
 from gateway.providers.openai_responses_answer import OpenAIResponsesAnswer
 from gateway.providers.parts import unknown
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import MAX_ENTRIES, NO_RAW, add_tools, entries, unreadable_request, with_repair
+from gateway.providers.request import (
+    MAX_ENTRIES,
+    NO_RAW,
+    add_context,
+    add_tools,
+    add_unread,
+    entries,
+    is_said,
+    unreadable_request,
+    with_repair,
+)
+from gateway.providers.unread import shown_whole
 
 _ONE_RESPONSE = re.compile(r".*/responses/[^/]+", re.DOTALL)
 """And nothing below it, such as its input items."""
 _METADATA_HINTS = ("session_id", "conversation_id", "thread_id")
 _CLIENT_HINTS = ("session_id", "thread_id")
 _OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
-_NULL = b"null"
 
 
 class _Body(msgspec.Struct):
@@ -69,6 +79,7 @@ class _Prompt(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_NAMES = frozenset(_Body.__struct_fields__)
 _decode_prompt = msgspec.json.Decoder(_Prompt).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_heads = msgspec.json.Decoder(list[Head]).decode
@@ -91,14 +102,16 @@ class OpenAIResponses:
         if decoded is None or not decoded.asks:
             return unreadable_request(body)
         reading = RequestReading(model=model_of(decoded.model, target), stream=decoded.stream is True)
-        if _said(decoded.prompt):
+        if is_said(decoded.prompt):
             _add_prompt(reading, bytes(decoded.prompt), known)
-        if _said(decoded.input):
+        if is_said(decoded.input):
             _add_input(reading, bytes(decoded.input), known)
-        if _said(decoded.instructions):
+        if is_said(decoded.instructions):
             entries(reading, reading.system, [decoded.instructions], read_instructions, known)
         if decoded.tools is not NO_RAW:
             add_tools(reading, decoded.tools, known)
+        large = [(name, (getattr(decoded, name),)) for name in ("tools", "instructions", "input")]
+        add_unread(reading, body, _NAMES, large, known)
         _add_settings(reading.attributes, decoded)
         reading.user = text_or_none(decoded.user) or text_or_none(decoded.safety_identifier)
         _add_hints(reading.session_hints, decoded)
@@ -128,10 +141,6 @@ class OpenAIResponsesPoll(OpenAIResponses):
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
         return BodyReader(OpenAIResponsesAnswer(status, poll=True), status, content_type)
-
-
-def _said(raw: msgspec.Raw) -> bool:
-    return raw is not NO_RAW and bytes(raw) != _NULL
 
 
 def _add_input(reading: RequestReading, raw: bytes, known: KnownMessages) -> None:
@@ -179,11 +188,14 @@ def _add_prompt(reading: RequestReading, raw: bytes, known: KnownMessages) -> No
     prompt = with_repair(_decode_prompt, raw)
     if prompt is None or prompt.variables is not None:
         entries(reading, reading.messages, [msgspec.Raw(raw)], _read_prompt, known)
+    else:
+        add_context(reading, msgspec.Raw(raw), known)
     if prompt is not None:
         settings.add_text(reading.attributes, settings.PROMPT_NAME, prompt.id)
         settings.add_text(reading.attributes, settings.PROMPT_VERSION, prompt.version)
 
 
+@shown_whole
 def _read_prompt(raw: bytes) -> Message:
     held = msgspec.json.decode(raw)
     variables = held.get("variables") if isinstance(held, dict) else held

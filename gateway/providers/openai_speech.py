@@ -11,11 +11,10 @@ from typing import Any
 import msgspec
 
 from gateway.contracts import KnownMessages, ResponseReader
-from gateway.model.message import Blob, Message, RequestReading, ResponseReading, Text
+from gateway.model.message import Blob, Message, RequestReading, ResponseReading
 from gateway.providers import settings
 from gateway.providers.errors import error_type_of
 from gateway.providers.known import entry_of
-from gateway.providers.lenient import text_or_none
 from gateway.providers.openai_fields import begun, fields_of
 from gateway.providers.openai_refusal import RefusesAsOpenAI
 from gateway.providers.openai_tokens import tokens_of
@@ -45,9 +44,7 @@ class OpenAISpeech(RefusesAsOpenAI):
         self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
     ) -> RequestReading:
         fields = fields_of(body, content_type)
-        reading = begun(fields, target, "input")
-        if instructions := text_or_none(fields.values.get("instructions")):
-            reading.system.append(entry_of(Message("system", (Text(instructions),))))
+        reading = begun(fields, target, known, "input", system=("instructions",))
         reading.stream = fields.values.get("stream_format") == "sse"
         settings.add_text(reading.attributes, settings.OUTPUT_TYPE, "speech")
         return reading

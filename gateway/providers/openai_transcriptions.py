@@ -45,7 +45,7 @@ class OpenAITranscriptions(RefusesAsOpenAI):
         self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
     ) -> RequestReading:
         fields = fields_of(body, content_type)
-        reading = begun(fields, target, "prompt", "keywords")
+        reading = begun(fields, target, known, "prompt", "keywords")
         settings.add_double(reading.attributes, settings.TEMPERATURE, fields.number("temperature"))
         asked = fields.values.get("response_format")
         if isinstance(asked, str):

@@ -14,7 +14,10 @@ from gateway.model.message import Blob, Other, Part, Text, Uri
 from gateway.providers.lenient import check_names, text_or_none, value_of
 
 _DEPTH_LIMIT = 100
-OPAQUE = frozenset({"encrypted_content", "encrypted_index", "encrypted_stdout", "signature", "cache_control"})
+OPAQUE = frozenset(
+    {"encrypted_content", "encrypted_index", "encrypted_stdout", "signature", "cache_control"}
+    | {"thoughtSignature", "thought_signature", "redactedContent"}
+)
 """Fields that only the provider can read, and the caching mark that moves between turns."""
 
 

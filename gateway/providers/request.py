@@ -112,6 +112,17 @@ def _entry(
             return raw_entry(raw, "user")
 
 
+def is_said(raw: msgspec.Raw) -> bool:
+    """Whether a raw field is there and not null."""
+    return raw is not NO_RAW and bytes(raw) != b"null"
+
+
+def raws_of(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    """The items of a list; what is none is a list of one."""
+    data = bytes(raw)
+    return (with_repair(_decode_raws, data) if data.startswith(b"[") else None) or [raw]
+
+
 def kind_of(raw: msgspec.Raw) -> str:
     """The `type` of an object, "" where it has none."""
     kind = with_repair(_decode_kind, bytes(raw))

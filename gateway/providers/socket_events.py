@@ -36,15 +36,17 @@ def read_event(
 
 
 def clear(event: bytes) -> bool:
-    """Whether every parser reads the same in it: no name stands in one of its objects twice.
+    """Whether every parser reads the same in it: no name stands in one of its objects twice, none has large letters.
 
     Asked where somebody must see what leaves; for JSON that was decoded before.
     """
     try:
-        check_names(event, value_of(event))
+        value = value_of(event)
+        check_names(event, value)
     except (ValueError, RecursionError):
         return False
-    return True
+    # Go's decoder takes `Type` for `type`.
+    return not (isinstance(value, dict) and any(name != name.casefold() for name in value))
 
 
 def error_of(refusal: Refusal) -> dict[str, Any]:

@@ -7,22 +7,22 @@ takes `Messages` for `messages`). Of messages nothing is remembered here; who ca
 import json
 import re
 from binascii import a2b_base64
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from gateway.model.message import Message, Unread
-from gateway.providers.known import ROLES, values_read
+from gateway.providers.known import values_read
 from gateway.providers.lenient import RepeatedNameError, check_names, repaired
 from gateway.providers.parts import OPAQUE, arguments_of
+from gateway.providers.vocabulary import BYTES_FIELDS, ID_FIELDS, MESSAGE_NAMES, SHOWN_WHOLE, VOCABULARY
 
 _decode_any = msgspec.json.Decoder().decode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _to_json = msgspec.json.Encoder().encode
-_SHOWN_WHOLE = frozenset({"messages", "system", "tools", "functions"})
 _NO_WORDS = b"-0123456789tfn"
 """How JSON begins that is a number, true, false or null."""
 _SHORT = 12
@@ -31,27 +31,19 @@ _LONGEST_REMEMBERED = 2048
 _AT_A_TIME = 32
 _TEXT_FIELDS = frozenset({"", "content", "text"})
 """What stands here is read as it stands."""
-_BYTES_FIELDS = frozenset({"data", "file_data"})
 _CERTAINLY_BYTES = 256
 """Base64 of fewer characters may as well be a word or a key: it is shown as it came, too."""
-ID = r"^(?:call|toolu|srvtoolu|mcptoolu|fc|msg)_[0-9A-Za-z]{1,40}\Z"
+ID = (
+    r"^(?:call|toolu|srvtoolu|mcptoolu|fc|ctc|msg|rs|ws|item)_[0-9A-Za-z]{1,64}\Z"
+    r"|^tooluse_[0-9A-Za-z_-]{22}\Z"
+    r"|^[0-9a-f]{64}\Z"
+)
 """What looks like an id that an API gave: nobody reads it, and keys have other beginnings."""
 _is_id = re.compile(ID).search
-_ID_FIELDS = frozenset({"id", "tool_call_id", "tool_use_id"})
-_MESSAGE_NAMES = frozenset(
-    {"role", "content", "name", "refusal", "reasoning_content", "reasoning", "tool_calls", "tool_call_id", "audio"}
-    | {"function_call"}
-)
-_PART_NAMES = {"type", "text", "id", "function", "custom", "arguments", "input", "image_url", "url", "detail", "file"}
-_PART_NAMES |= {"input_audio", "data", "format", "file_id", "file_data", "filename", "thinking", "redacted_thinking"}
-_PART_NAMES |= {"tool_use", "tool_result", "tool_use_id", "image", "document", "source", "base64", "media_type"}
-_PART_NAMES |= {"is_error", "title", "context", "citations", "index", "annotations", "auto", "low", "high"}
-_VOCABULARY = ROLES | _MESSAGE_NAMES | _PART_NAMES | OPAQUE
-"""What the APIs themselves say; nobody hides anything in it."""
 _JOINED_LIMIT = 16
 _BEGIN = 4096
 _BACKSLASH = ord("\\")
-_KEYS = {name: b'"%b":' % name.encode() for name in _SHOWN_WHOLE}
+_KEYS = {name: b'"%b":' % name.encode() for name in SHOWN_WHOLE}
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -83,11 +75,16 @@ def _of_frame(body: bytes, names: frozenset[str]) -> tuple[bytes, bool]:
     rest = {}
     for name, raw in fields.items():
         if name not in names:
-            clear = clear and name.casefold() not in names
-        elif name in _SHOWN_WHOLE or (len(data := bytes(raw)) <= _SHORT and data[0] in _NO_WORDS):
+            clear = clear and name.casefold() not in _folded(names)
+        elif name in SHOWN_WHOLE or (len(data := bytes(raw)) <= _SHORT and data[0] in _NO_WORDS):
             continue
         rest[name] = raw
     return _to_json(rest) if rest else b"", clear
+
+
+@lru_cache(maxsize=64)
+def _folded(names: frozenset[str]) -> frozenset[str]:
+    return frozenset(name.casefold() for name in names)
 
 
 # A client sends the same model and settings with every call: what is around the messages is gone through once.
@@ -159,20 +156,31 @@ def _once(body: bytes, fields: dict[str, msgspec.Raw]) -> bool:
     return len(pairs) == len(fields)
 
 
+def shown_whole(read: Callable[[bytes], Message]) -> Callable[[bytes], Message | Unread]:
+    """The same reader of messages, with what else their JSON says."""
+
+    @wraps(read)
+    def read_whole(raw: bytes) -> Message | Unread:
+        message = read(raw)
+        return with_unread(message, raw) if b'"' in raw else message  # numbers are no words: a text's tokens
+
+    return read_whole
+
+
 def with_unread(message: Message, raw: bytes) -> Message | Unread:
     """The message, with what else its JSON says. Raises RepeatedNameError where parsers may differ about its names."""
     value = _decode_any(raw)
     check_names(raw, value)
-    if isinstance(value, dict):
-        for name in value:
-            if name not in _MESSAGE_NAMES and name.casefold() in _MESSAGE_NAMES:
+    for item in value if isinstance(value, list) else (value,):
+        for name in item if isinstance(item, dict) else ():
+            if name not in MESSAGE_NAMES and name.casefold() in MESSAGE_NAMES:
                 raise RepeatedNameError("a name may be read as another one")
     read = [text for part in msgspec.to_builtins(values_read(message)) for text in _strings(part, packed=True)]
     shown = set(read)
     joined = _Joined(read)
     texts: dict[str, None] = {}
     for text in _strings(value):
-        if text and text not in shown and text not in _VOCABULARY and not joined.has(text):
+        if text and text not in shown and text not in VOCABULARY and not joined.has(text):
             texts[text] = None
     return Unread(message, tuple(texts)) if texts else message
 
@@ -226,11 +234,11 @@ def _unpacked(text: str, field: str, into: list[str]) -> Sequence[tuple[str, Any
             _add_base64(payload, into)
         else:
             into.append(unquote_to_bytes(payload).decode("utf-8", "replace"))
-    elif field in _BYTES_FIELDS:
+    elif field in BYTES_FIELDS:
         _add_base64(text, into)
     elif text[:1] == "{" and isinstance(held := arguments_of(text), dict):
         return [(field, held)]
-    elif not (field in _ID_FIELDS and _is_id(text)):
+    elif not (field in ID_FIELDS and _is_id(text)):
         into.append(text)
     return ()
 

@@ -17,7 +17,8 @@ from gateway.providers.google_names import call_in, camel_keys, google_error
 from gateway.providers.known import entry_of
 from gateway.providers.lenient import count_or_none, text_or_none
 from gateway.providers.parts import blob, shallow, unknown
-from gateway.providers.request import unreadable_request, with_repair
+from gateway.providers.request import add_unread, entries, unreadable_request, with_repair
+from gateway.providers.unread import shown_whole
 
 _BYTES = "bytesBase64Encoded"
 _TEXTS = frozenset({"content", "prompt", "text", "title", "negativePrompt", "raiFilteredReason"})
@@ -26,7 +27,7 @@ _UNSAID = frozenset({"embeddings", "mimeType", "taskType", "safetyAttributes"})
 
 
 class _Body(msgspec.Struct):
-    instances: list[Any]
+    instances: list[msgspec.Raw]
     parameters: Any = None
 
 
@@ -36,6 +37,8 @@ class _Answer(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_decode_any = msgspec.json.Decoder().decode
+_NAMES = frozenset(_Body.__struct_fields__)
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
@@ -56,7 +59,8 @@ class VertexPredict:
         reading = RequestReading() if decoded is not None else unreadable_request(body)
         reading.model = call_in(target).model
         if decoded is not None:
-            reading.messages = [entry_of(Message("user", tuple(_parts(shallow(each))))) for each in decoded.instances]
+            entries(reading, reading.messages, decoded.instances, _read_instance, known)
+            add_unread(reading, body, _NAMES, [], known)
             if isinstance(decoded.parameters, dict):
                 parameters = camel_keys(decoded.parameters)
                 settings.add_int(reading.attributes, settings.DIMENSIONS, parameters.get("outputDimensionality"))
@@ -81,6 +85,11 @@ class VertexEmbed(VertexPredict):
 
     def matches(self, method: str, path: str) -> bool:
         return super().matches(method, path) and "embedding" in call_in(path).model
+
+
+@shown_whole
+def _read_instance(raw: bytes) -> Message:
+    return Message("user", tuple(_parts(shallow(_decode_any(raw)))))
 
 
 def _parts(said: Any) -> list[Part]:

@@ -129,30 +129,30 @@ class TestRealtime:
     def test_the_server_may_answer_speech_by_itself(self) -> None:
         dialogue = RealtimeSocket().dialogue(strict=False)
         client(dialogue, "input_audio_buffer.append", audio=b64encode(bytes(100)).decode())
-        server(dialogue, "input_audio_buffer.committed", item_id="i")
+        server(dialogue, "input_audio_buffer.committed", item_id="item_1")
         spoken = {"type": "input_audio", "transcript": None}
-        server(dialogue, "conversation.item.added", item=message("", id="i", status="completed", content=[spoken]))
+        server(dialogue, "conversation.item.added", item=message("", id="item_1", status="completed", content=[spoken]))
         step = server(dialogue, "response.created", response={"id": "a"})
         assert step is not None
         assert b'"size":100' in (step.request or b"")
         server(
             dialogue,
             "conversation.item.input_audio_transcription.completed",
-            item_id="i",
+            item_id="item_1",
             content_index=0,
             transcript="Hi",
         )
-        server(dialogue, "conversation.item.done", item=message("", id="i", status="completed", content=[spoken]))
+        server(dialogue, "conversation.item.done", item=message("", id="item_1", status="completed", content=[spoken]))
         assert asked(client(dialogue, "response.create")) == ["Hi"]
 
     def test_an_item_is_there_before_the_server_repeats_it_and_once_when_it_has(self) -> None:
         dialogue = RealtimeSocket().dialogue(strict=False)
         client(dialogue, "conversation.item.create", item=message("one"))
-        client(dialogue, "conversation.item.create", item=message("two", id="mine"))
+        client(dialogue, "conversation.item.create", item=message("two", id="item_2"))
         assert asked(client(dialogue, "response.create")) == ["one", "two"]
         for kind in ("created", "added", "done"):
             server(dialogue, f"conversation.item.{kind}", item=message("one", id="i1", status="completed"))
-            server(dialogue, f"conversation.item.{kind}", item=message("two", id="mine", status="completed"))
+            server(dialogue, f"conversation.item.{kind}", item=message("two", id="item_2", status="completed"))
         assert asked(client(dialogue, "response.create")) == ["one", "two"]
         server(dialogue, "conversation.item.deleted", item_id="i1")
         assert asked(client(dialogue, "response.create")) == ["two"]
@@ -191,8 +191,8 @@ class TestRealtime:
 
     def test_a_text_named_by_reference_is_seen(self) -> None:
         dialogue = RealtimeSocket().dialogue(strict=True)
-        client(dialogue, "conversation.item.create", item=message("hidden", id="i"))
-        by_id = [{"type": "item_reference", "id": "i"}, message("plain")]
+        client(dialogue, "conversation.item.create", item=message("hidden", id="item_1"))
+        by_id = [{"type": "item_reference", "id": "item_1"}, message("plain")]
         assert asked(client(dialogue, "response.create", response={"input": by_id})) == ["hidden", "plain"]
         step = client(dialogue, "response.create", response={"input": [{"type": "item_reference", "id": "other"}]})
         assert step is not None
@@ -201,8 +201,8 @@ class TestRealtime:
 
     def test_an_item_is_not_hidden_by_another_of_its_name(self) -> None:
         dialogue = RealtimeSocket().dialogue(strict=True)
-        client(dialogue, "conversation.item.create", item=message("hidden", id="i"))
-        client(dialogue, "conversation.item.create", item=message("plain", id="i"))
+        client(dialogue, "conversation.item.create", item=message("hidden", id="item_1"))
+        client(dialogue, "conversation.item.create", item=message("plain", id="item_1"))
         assert asked(client(dialogue, "response.create")) == ["hidden", "plain"]
 
     @pytest.mark.parametrize("where", ["session", "response"])
