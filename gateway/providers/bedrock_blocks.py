@@ -23,6 +23,7 @@ from gateway.model.message import (
     Uri,
 )
 from gateway.providers.lenient import text_or_none
+from gateway.providers.message_reader import reader_of
 from gateway.providers.parts import arguments_of, blob, result_of, shallow, unknown, without_bytes
 from gateway.providers.unread import shown_whole
 
@@ -56,19 +57,15 @@ class WireMessage(msgspec.Struct, gc=False):
     content: Any = None
 
 
-_decode = msgspec.json.Decoder(WireMessage).decode
 _decode_any = msgspec.json.Decoder().decode
 _to_json = msgspec.json.Encoder().encode
 
 
-@shown_whole
-def read_message(raw: bytes) -> Message:
-    """The message in this raw JSON. Raises ValueError or RecursionError for bytes that are no strict JSON."""
-    try:
-        wire = _decode(raw)
-    except msgspec.ValidationError:
-        return Message("", (unknown("message", _decode_any(raw)),))
+def _message(wire: WireMessage) -> Message:
     return neutral(wire.role, wire.content)
+
+
+read_message = reader_of(WireMessage, _message)
 
 
 @shown_whole

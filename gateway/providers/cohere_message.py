@@ -9,8 +9,7 @@ import msgspec
 
 from gateway.model.message import FinishReason, Message
 from gateway.providers import openai_message
-from gateway.providers.parts import unknown
-from gateway.providers.unread import shown_whole
+from gateway.providers.message_reader import reader_of
 
 
 class WireMessage(msgspec.Struct, gc=False):
@@ -23,19 +22,6 @@ class WireMessage(msgspec.Struct, gc=False):
     tool_call_id: Any = None
 
 
-_decode = msgspec.json.Decoder(WireMessage).decode
-_decode_any = msgspec.json.Decoder().decode
-
-
-@shown_whole
-def read_message(raw: bytes) -> Message:
-    """The message in this raw JSON. Raises ValueError or RecursionError for bytes that are no strict JSON."""
-    try:
-        return neutral(_decode(raw))
-    except msgspec.ValidationError:
-        return Message("", (unknown("message", _decode_any(raw)),))
-
-
 def neutral(wire: WireMessage, finish_reason: FinishReason | None = None, role: str = "") -> Message:
     said = openai_message.WireMessage(
         role=wire.role,
@@ -45,3 +31,6 @@ def neutral(wire: WireMessage, finish_reason: FinishReason | None = None, role: 
         tool_call_id=wire.tool_call_id,
     )
     return openai_message.neutral(said, finish_reason, role)
+
+
+read_message = reader_of(WireMessage, neutral)

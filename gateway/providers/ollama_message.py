@@ -9,8 +9,8 @@ import msgspec
 
 from gateway.model.message import FinishReason, Message, Part
 from gateway.providers import openai_message
+from gateway.providers.message_reader import reader_of
 from gateway.providers.parts import blob, media, unknown
-from gateway.providers.unread import shown_whole
 
 
 class WireMessage(msgspec.Struct, gc=False):
@@ -25,19 +25,6 @@ class WireMessage(msgspec.Struct, gc=False):
     tool_call_id: Any = None
 
 
-_decode = msgspec.json.Decoder(WireMessage).decode
-_decode_any = msgspec.json.Decoder().decode
-
-
-@shown_whole
-def read_message(raw: bytes) -> Message:
-    """The message in this raw JSON. Raises ValueError or RecursionError for bytes that are no strict JSON."""
-    try:
-        return neutral(_decode(raw))
-    except msgspec.ValidationError:
-        return Message("", (unknown("message", _decode_any(raw)),))
-
-
 def neutral(wire: WireMessage, finish_reason: FinishReason | None = None, role: str = "") -> Message:
     said = openai_message.WireMessage(
         role=wire.role,
@@ -50,6 +37,9 @@ def neutral(wire: WireMessage, finish_reason: FinishReason | None = None, role: 
     message = openai_message.neutral(said, finish_reason, role)
     images = images_of(wire.images)
     return msgspec.structs.replace(message, parts=(*message.parts, *images)) if images else message
+
+
+read_message = reader_of(WireMessage, neutral)
 
 
 def images_of(images: Any) -> tuple[Part, ...]:
