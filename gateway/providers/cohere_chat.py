@@ -14,13 +14,13 @@ from gateway.providers import settings
 from gateway.providers.cohere_answer import CohereAnswer
 from gateway.providers.cohere_message import read_message
 from gateway.providers.cohere_refusal import cohere_error, cohere_error_event
+from gateway.providers.lenient import text_or_none
 from gateway.providers.reader import BodyReader
 from gateway.providers.request import (
     NO_RAW,
     add_context,
-    add_tools,
-    add_unread,
-    entries,
+    add_conversation,
+    is_said,
     kind_of,
     unreadable_request,
     with_repair,
@@ -65,16 +65,11 @@ class CohereChat:
         decoded = with_repair(_decode, body)
         if decoded is None:
             return unreadable_request(body)
-        reading = RequestReading()
-        reading.model = decoded.model if isinstance(decoded.model, str) else ""
-        reading.stream = decoded.stream is True
-        entries(reading, reading.messages, decoded.messages, read_message, known)
-        if decoded.tools is not NO_RAW:
-            add_tools(reading, decoded.tools, known)
-        if decoded.documents is not NO_RAW and bytes(decoded.documents) != b"null":
+        reading = RequestReading(model=text_or_none(decoded.model) or "", stream=decoded.stream is True)
+        documents = [("documents", (decoded.documents,))] if is_said(decoded.documents) else []
+        if documents:
             add_context(reading, decoded.documents, known)
-        large = (("tools", (decoded.tools,)), ("documents", (decoded.documents,)), ("messages", decoded.messages))
-        add_unread(reading, body, _NAMES, large, known)
+        add_conversation(reading, body, decoded.messages, decoded.tools, read_message, _NAMES, known, documents)
         _add_settings(reading.attributes, decoded)
         return reading
 

@@ -10,11 +10,12 @@ import msgspec
 from gateway.contracts import KnownMessages, ResponseReader
 from gateway.model.exchange import Refusal
 from gateway.model.message import RequestReading
+from gateway.providers.lenient import text_or_none
 from gateway.providers.ollama_answer import OllamaAnswer
 from gateway.providers.ollama_message import read_message
 from gateway.providers.ollama_settings import add_options, ollama_error, ollama_error_line
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, add_tools, add_unread, entries, unreadable_request, with_repair
+from gateway.providers.request import NO_RAW, add_conversation, unreadable_request, with_repair
 
 
 class _Body(msgspec.Struct):
@@ -46,13 +47,8 @@ class OllamaChat:
         decoded = with_repair(_decode, body)
         if decoded is None:
             return unreadable_request(body)
-        reading = RequestReading()
-        reading.model = decoded.model if isinstance(decoded.model, str) else ""
-        reading.stream = decoded.stream is not False
-        entries(reading, reading.messages, decoded.messages, read_message, known)
-        if decoded.tools is not NO_RAW:
-            add_tools(reading, decoded.tools, known)
-        add_unread(reading, body, _NAMES, (("tools", (decoded.tools,)), ("messages", decoded.messages)), known)
+        reading = RequestReading(model=text_or_none(decoded.model) or "", stream=decoded.stream is not False)
+        add_conversation(reading, body, decoded.messages, decoded.tools, read_message, _NAMES, known)
         add_options(reading.attributes, decoded.options, decoded.think, decoded.format)
         return reading
 

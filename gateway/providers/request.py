@@ -171,6 +171,24 @@ def add_unread(
         reading.definitions += (known.entry(unread, _definitions),)
 
 
+def add_conversation(
+    reading: RequestReading,
+    body: bytes,
+    messages: Sequence[msgspec.Raw],
+    tools: msgspec.Raw,
+    read: Callable[[bytes], Message | Unread],
+    names: frozenset[str],
+    known: KnownMessages,
+    beside: Sequence[tuple[str, Sequence[bytes | msgspec.Raw]]] = (),
+) -> None:
+    """Messages, tools as OpenAI has them, and whatever else the body says; `beside`: large fields shown already."""
+    large = [*beside, ("messages", entries(reading, reading.messages, messages, read, known))]
+    if tools is not NO_RAW:
+        add_tools(reading, tools, known)
+        large.insert(0, ("tools", (tools,)))
+    add_unread(reading, body, names, large, known)
+
+
 def _definitions(raw: bytes) -> Message:
     """One text, as it came: the model may read anything in it, described in a field we know or not."""
     return Message("system", (Text(raw_text(raw)),))
