@@ -70,7 +70,9 @@ class CohereChat:
         if documents:
             add_context(reading, decoded.documents, known)
         add_conversation(reading, body, decoded.messages, decoded.tools, read_message, _NAMES, known, documents)
-        _add_settings(reading.attributes, decoded)
+        settings.add_usual(reading.attributes, decoded)
+        if decoded.response_format is not NO_RAW and kind_of(decoded.response_format) == "json_object":
+            settings.add_text(reading.attributes, settings.OUTPUT_TYPE, "json")
         return reading
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
@@ -81,16 +83,3 @@ class CohereChat:
 
     def stream_refusal(self, refusal: Refusal) -> bytes:
         return cohere_error_event(refusal)
-
-
-def _add_settings(attributes: settings.Attributes, body: _Body) -> None:
-    settings.add_double(attributes, settings.TEMPERATURE, body.temperature)
-    settings.add_double(attributes, settings.TOP_P, body.p)
-    settings.add_int(attributes, settings.TOP_K, body.k)
-    settings.add_int(attributes, settings.MAX_TOKENS, body.max_tokens)
-    settings.add_double(attributes, settings.FREQUENCY_PENALTY, body.frequency_penalty)
-    settings.add_double(attributes, settings.PRESENCE_PENALTY, body.presence_penalty)
-    settings.add_int(attributes, settings.SEED, body.seed)
-    settings.add_texts(attributes, settings.STOP_SEQUENCES, body.stop_sequences)
-    if body.response_format is not NO_RAW and kind_of(body.response_format) == "json_object":
-        settings.add_text(attributes, settings.OUTPUT_TYPE, "json")

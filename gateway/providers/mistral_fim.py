@@ -51,14 +51,6 @@ class MistralFim(OpenAIChat):
         reading.stream = decoded.stream is True
         add_prompt(reading, known, decoded.prompt, decoded.suffix)
         add_unread(reading, body, _NAMES, [("prompt", (decoded.prompt,)), ("suffix", (decoded.suffix,))], known)
-        _add_settings(reading.attributes, decoded)
+        settings.add_usual(reading.attributes, decoded)
         settings.add_hint(reading.session_hints, "prompt_cache_key", decoded.prompt_cache_key)
         return reading
-
-
-def _add_settings(attributes: settings.Attributes, body: _Body) -> None:
-    settings.add_double(attributes, settings.TEMPERATURE, body.temperature)
-    settings.add_double(attributes, settings.TOP_P, body.top_p)
-    settings.add_int(attributes, settings.MAX_TOKENS, body.max_tokens)
-    settings.add_int(attributes, settings.SEED, body.random_seed)
-    settings.add_texts(attributes, settings.STOP_SEQUENCES, body.stop)

@@ -71,22 +71,12 @@ class OpenAICompletions(RefusesAsOpenAI):
             reading.stream = True
             options = decoded.stream_options
             reading.usage_requested = isinstance(options, dict) and options.get("include_usage") is True
-        _add_settings(reading.attributes, decoded)
+        settings.add_usual(reading.attributes, decoded)
+        if decoded.n != 1:
+            settings.add_int(reading.attributes, settings.CHOICE_COUNT, decoded.n)
         reading.user = text_or_none(decoded.user)
         settings.add_hint(reading.session_hints, "session_id", decoded.session_id)
         return reading
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
         return BodyReader(OpenAIChatAnswer(status), status, content_type)
-
-
-def _add_settings(attributes: settings.Attributes, body: _Body) -> None:
-    settings.add_double(attributes, settings.TEMPERATURE, body.temperature)
-    settings.add_double(attributes, settings.TOP_P, body.top_p)
-    settings.add_int(attributes, settings.MAX_TOKENS, body.max_tokens)
-    settings.add_double(attributes, settings.FREQUENCY_PENALTY, body.frequency_penalty)
-    settings.add_double(attributes, settings.PRESENCE_PENALTY, body.presence_penalty)
-    settings.add_int(attributes, settings.SEED, body.seed)
-    settings.add_texts(attributes, settings.STOP_SEQUENCES, body.stop)
-    if body.n != 1:
-        settings.add_int(attributes, settings.CHOICE_COUNT, body.n)

@@ -3,6 +3,7 @@
 Names: OpenTelemetry GenAI conventions, client-inference. `gen_ai.request.stream` is the reading's `stream`, not here.
 """
 
+from collections.abc import Callable
 from math import isfinite
 
 Attributes = list[tuple[str, str | int | float | bool | tuple[str, ...]]]
@@ -58,6 +59,27 @@ def add_texts(attributes: Attributes, name: str, value: object) -> None:
     kept = tuple(text for text in texts if isinstance(text, str))
     if kept:
         attributes.append((name, kept))
+
+
+_USUAL: tuple[tuple[str, str, Callable[[Attributes, str, object], None]], ...] = (
+    ("temperature", TEMPERATURE, add_double),
+    ("top_p", TOP_P, add_double),
+    ("p", TOP_P, add_double),
+    ("k", TOP_K, add_int),
+    ("max_tokens", MAX_TOKENS, add_int),
+    ("frequency_penalty", FREQUENCY_PENALTY, add_double),
+    ("presence_penalty", PRESENCE_PENALTY, add_double),
+    ("seed", SEED, add_int),
+    ("random_seed", SEED, add_int),
+    ("stop", STOP_SEQUENCES, add_texts),
+    ("stop_sequences", STOP_SEQUENCES, add_texts),
+)
+
+
+def add_usual(attributes: Attributes, body: object) -> None:
+    """What of a request's body has a name that several APIs have for the same."""
+    for field, name, add in _USUAL:
+        add(attributes, name, getattr(body, field, None))
 
 
 def add_hint(hints: dict[str, str], path: str, value: object) -> None:
