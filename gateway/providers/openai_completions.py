@@ -13,11 +13,10 @@ from gateway.model.message import RequestReading
 from gateway.providers import settings
 from gateway.providers.lenient import text_or_none
 from gateway.providers.openai_answer import OpenAIChatAnswer
-from gateway.providers.openai_deployment import model_of
-from gateway.providers.openai_input import add_inputs
+from gateway.providers.openai_input import begun
 from gateway.providers.openai_refusal import RefusesAsOpenAI
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import NO_RAW, add_unread, unreadable_request, with_repair
+from gateway.providers.request import NO_RAW, unreadable_request, with_repair
 
 _OTHERS = ("/chat/completions", "/agents/completions", "/fim/completions")
 
@@ -62,11 +61,7 @@ class OpenAICompletions(RefusesAsOpenAI):
         decoded = with_repair(_decode, body)
         if decoded is None:
             return unreadable_request(body)
-        reading = RequestReading(model=model_of(decoded.model, target))
-        add_inputs(reading, decoded.prompt, known)
-        if decoded.suffix is not NO_RAW:
-            add_inputs(reading, decoded.suffix, known)
-        add_unread(reading, body, _NAMES, [("prompt", (decoded.prompt,)), ("suffix", (decoded.suffix,))], known)
+        reading = begun(body, decoded, target, known, _NAMES, "prompt", "suffix")
         if decoded.stream is True:
             reading.stream = True
             options = decoded.stream_options

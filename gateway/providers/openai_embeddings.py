@@ -12,11 +12,10 @@ from gateway.model.message import RequestReading, ResponseReading, Usage
 from gateway.providers import settings
 from gateway.providers.errors import error_type_of
 from gateway.providers.lenient import count_or_none, text_or_none
-from gateway.providers.openai_deployment import model_of
-from gateway.providers.openai_input import add_inputs
+from gateway.providers.openai_input import begun
 from gateway.providers.openai_refusal import RefusesAsOpenAI
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import add_unread, unreadable_request, with_repair
+from gateway.providers.request import unreadable_request, with_repair
 
 
 class _Request(msgspec.Struct):
@@ -56,9 +55,7 @@ class OpenAIEmbeddings(RefusesAsOpenAI):
         decoded = with_repair(_decode_request, body)
         if decoded is None:
             return unreadable_request(body)
-        reading = RequestReading(model=model_of(decoded.model, target))
-        add_inputs(reading, decoded.input, known)
-        add_unread(reading, body, _NAMES, [("input", (decoded.input,))], known)
+        reading = begun(body, decoded, target, known, _NAMES, "input")
         settings.add_int(reading.attributes, settings.DIMENSIONS, decoded.dimensions)
         settings.add_texts(reading.attributes, settings.ENCODING_FORMATS, decoded.encoding_format)
         reading.user = text_or_none(decoded.user)

@@ -13,11 +13,10 @@ from gateway.model.message import Message, Other, RequestReading, ResponseReadin
 from gateway.providers.errors import error_type_of
 from gateway.providers.known import entry_of
 from gateway.providers.lenient import text_or_none
-from gateway.providers.openai_deployment import model_of
-from gateway.providers.openai_input import add_inputs
+from gateway.providers.openai_input import begun
 from gateway.providers.openai_refusal import RefusesAsOpenAI
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import MAX_ENTRIES, add_unread, unreadable_request, with_repair
+from gateway.providers.request import MAX_ENTRIES, unreadable_request, with_repair
 
 
 class _Request(msgspec.Struct):
@@ -57,10 +56,7 @@ class OpenAIModerations(RefusesAsOpenAI):
         decoded = with_repair(_decode_request, body)
         if decoded is None:
             return unreadable_request(body)
-        reading = RequestReading(model=model_of(decoded.model, target))
-        add_inputs(reading, decoded.input, known)
-        add_unread(reading, body, _NAMES, [("input", (decoded.input,))], known)
-        return reading
+        return begun(body, decoded, target, known, _NAMES, "input")
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
         return BodyReader(_ModerationsAnswer(status), status, content_type)
