@@ -67,8 +67,11 @@ class Provider(Protocol):
     def refusal(self, refusal: Refusal) -> bytes:
         """A JSON body in this API's own error shape and with its own error type for `refusal.status`."""
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
-        """The same inside a stream that has begun: that API's in-stream error event, as bytes."""
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
+        """The same inside a stream that has begun: that API's in-stream error event, as bytes.
+
+        `content_type`: of the response, for APIs that stream in more than one framing. `first`: no event has left yet.
+        """
 
 
 class Processor(Protocol):

@@ -100,7 +100,7 @@ class AnthropicMessages:
         kind = _ERROR_TYPES.get(refusal.status, "api_error" if refusal.status >= 500 else "invalid_request_error")
         return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": refusal.message}})
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
         return b"event: error\ndata: " + self.refusal(refusal) + b"\n\n"
 
 

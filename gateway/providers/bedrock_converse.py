@@ -104,7 +104,7 @@ class BedrockConverse:
     def refusal(self, refusal: Refusal) -> bytes:
         return aws_error(refusal)
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
         return aws_exception_frame(refusal)
 
 

@@ -68,7 +68,7 @@ class BedrockCountTokens:
     def refusal(self, refusal: Refusal) -> bytes:
         return aws_error(refusal)
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
         return aws_exception_frame(refusal)
 
 

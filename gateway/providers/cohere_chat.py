@@ -81,5 +81,5 @@ class CohereChat:
     def refusal(self, refusal: Refusal) -> bytes:
         return cohere_error(refusal)
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
         return cohere_error_event(refusal)

@@ -83,7 +83,7 @@ class CohereEmbed:
     def refusal(self, refusal: Refusal) -> bytes:
         return cohere_error(refusal)
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
         """These answers are no streams."""
         return cohere_error(refusal)
 

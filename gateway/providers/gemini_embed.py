@@ -67,7 +67,7 @@ class GeminiEmbed:
     def refusal(self, refusal: Refusal) -> bytes:
         return google_error(refusal)
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
         """These answers are no streams."""
         return google_error(refusal)
 

@@ -66,14 +66,22 @@ class GeminiGenerate:
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
         # A whole answer and an array have the same content type: the decoder hands on what is no array as it is.
-        whole = content_type.partition(";")[0].strip().lower() == "application/json"
-        return BodyReader(GeminiAnswer(status), status, content_type, JsonArrayDecoder() if whole else None)
+        decoder = JsonArrayDecoder() if _is_json(content_type) else None
+        return BodyReader(GeminiAnswer(status), status, content_type, decoder)
 
     def refusal(self, refusal: Refusal) -> bytes:
         return google_error(refusal)
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
-        return b"data: " + google_error(refusal) + b"\n\n"
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
+        """An array is ended by the error, so that what the client has is JSON."""
+        error = google_error(refusal)
+        if _is_json(content_type):
+            return (b"[" if first else b",\n") + error + b"]"
+        return b"data: " + error + b"\n\n"
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def read_conversation(reading: RequestReading, body: bytes, fields: Fields, known: KnownMessages) -> None:

@@ -58,7 +58,7 @@ class Generic:
     def refusal(self, refusal: Refusal) -> bytes:
         return openai_error(refusal)
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
         return b"event: error\n" + openai_error_event(refusal)
 
 

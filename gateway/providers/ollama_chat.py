@@ -58,5 +58,5 @@ class OllamaChat:
     def refusal(self, refusal: Refusal) -> bytes:
         return ollama_error(refusal)
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
         return ollama_error_line(refusal)

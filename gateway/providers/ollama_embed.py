@@ -68,7 +68,7 @@ class OllamaEmbed:
     def refusal(self, refusal: Refusal) -> bytes:
         return ollama_error(refusal)
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
         return ollama_error_line(refusal)
 
 

@@ -103,7 +103,7 @@ class OpenAIChat:
     def refusal(self, refusal: Refusal) -> bytes:
         return openai_error(refusal)
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
         """The official SDK raises at the error; clients that wait for the end of the stream find it too."""
         return openai_error_event(refusal) + b"data: [DONE]\n\n"
 

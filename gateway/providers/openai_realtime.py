@@ -111,7 +111,7 @@ class OpenAIRealtime:
     def refusal(self, refusal: Refusal) -> bytes:
         return openai_error(refusal)
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
         return openai_error_event(refusal)
 
 

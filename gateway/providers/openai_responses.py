@@ -123,7 +123,7 @@ class OpenAIResponses:
     def refusal(self, refusal: Refusal) -> bytes:
         return openai_error(refusal)
 
-    def stream_refusal(self, refusal: Refusal) -> bytes:
+    def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
         return responses_error_event(refusal)
 
 

@@ -17,6 +17,7 @@ from mistralai.client.errors import MistralError
 from gateway.model.exchange import Refusal
 from gateway.providers.cohere_chat import CohereChat
 from gateway.providers.gemini_generate import GeminiGenerate
+from gateway.providers.json_array import JsonArrayDecoder
 from gateway.providers.ollama_chat import OllamaChat
 from gateway.providers.openai_chat import OpenAIChat
 from tests.providers.test_refusals import answering
@@ -78,6 +79,21 @@ async def test_a_refusal_raises_what_its_status_means(status: int) -> None:
         with pytest.raises(MistralError) as answered:
             await mistral.chat.complete_async(model="m", messages=ASKED)
     assert (answered.value.status_code, json.loads(answered.value.body)["error"]["code"]) == (status, "our_code")
+
+
+@pytest.mark.parametrize("cut", range(4))
+def test_a_refusal_ends_a_json_array_whole_events_of_which_have_left(cut: int) -> None:
+    """Google's SDK streams by SSE only: who asks for the array reads it as JSON, whole or in pieces."""
+    decoder = JsonArrayDecoder()
+    events = decoder.feed(b'[{"candidates": [1]}\r\n,\r\n{"candidates": []},\n {"usageMetadata": {}}\n]')
+    sent = b"".join(event.raw for event in events[:cut])
+    body = sent + GeminiGenerate().stream_refusal(BLOCKED, "application/json; charset=UTF-8", first=not sent)
+    *before, refused = json.loads(body)
+    assert len(before) == cut
+    assert refused["error"]["status"] == "PERMISSION_DENIED"
+    reader = GeminiGenerate().response_reader(None, 200, "application/json; charset=UTF-8")
+    reader.feed(body)
+    assert reader.end(complete=True).error_type == "PERMISSION_DENIED"
 
 
 async def test_a_refusal_in_a_stream_raises_in_googles_sdk() -> None:
