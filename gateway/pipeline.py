@@ -15,6 +15,7 @@ from gateway.model.exchange import Captured, Exchange
 from gateway.model.message import RequestReading, ResponseReading
 from gateway.model.span import Span
 from gateway.providers.abundance import has_too_many_values
+from gateway.providers.bedrock_headers import add_counts, add_guardrail
 from gateway.providers.content import State, charset_known, decode
 from gateway.providers.errors import error_type_in
 from gateway.providers.request import unreadable_request
@@ -141,6 +142,8 @@ class Pipeline:
             reading.state = state
         if not charset_known(content_type):
             reading.state = "unreadable"
+        if exchange.api.startswith("bedrock_"):
+            add_guardrail(reading, exchange.header_map)
         if exchange.connection is not None:
             reading.stream = True  # events are all that a WebSocket has
         return reading
@@ -301,6 +304,8 @@ class Pipeline:
             reading.state = state
         if reader.cut:
             self.counters["answers_cut"] += 1
+        if exchange.api.startswith("bedrock_"):
+            add_counts(reading, fields)
         if exchange.error_type == "client_gone" and reading.state == "full" and exchange.status < 400:
             # It had the API's last word, and need not wait for HTTP's: Codex hangs up there.
             exchange.end, exchange.error_type = "finished", None
