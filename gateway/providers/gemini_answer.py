@@ -14,8 +14,8 @@ from gateway.providers.lenient import count_or_none, text_or_none
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "STOP": "stop",
-    "CONTINUATION": "stop",
     "MAX_TOKENS": "length",
+    "CONTINUATION": "length",
     "SAFETY": "content_filter",
     "RECITATION": "content_filter",
     "BLOCKLIST": "content_filter",
@@ -25,6 +25,8 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "IMAGE_PROHIBITED_CONTENT": "content_filter",
     "IMAGE_RECITATION": "content_filter",
     "MODEL_ARMOR": "content_filter",
+    "ESCALATION": "content_filter",
+    "PUP_LIMITED_DISABLED": "content_filter",
     "FINISH_REASON_UNSPECIFIED": "error",
     "LANGUAGE": "error",
     "OTHER": "error",
