@@ -219,8 +219,7 @@ class PolicySet:
         texts = entry.texts
         counts: Counts = ()
         if len(texts) == 1:
-            noticed = self._noticed(texts[0], broken)
-            if noticed:
+            if noticed := self._noticed(texts[0], broken):
                 counts = self._counted([noticed], [], broken)
         elif texts:
             each = [self._noticed(text, broken) for text in texts]

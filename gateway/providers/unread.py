@@ -93,6 +93,10 @@ _of_known_frame = lru_cache(maxsize=1024)(_of_frame)
 
 def _without(body: bytes, lists: Sequence[tuple[str, Sequence[bytes | msgspec.Raw]]]) -> bytes:
     """The body with 0 for these fields' values, where they stand as they were decoded."""
+    if len(lists) == 1 and len(lists[0][1]) <= _AT_A_TIME:
+        # As most small requests are: no tools, few messages.
+        span = _span(body, *lists[0], 0)
+        return b"%b0%b" % (body[: span[0]], body[span[1] :]) if span is not None else body
     spans: list[tuple[int, int]] = []
     behind = 0
     for name, items in lists:
@@ -101,9 +105,6 @@ def _without(body: bytes, lists: Sequence[tuple[str, Sequence[bytes | msgspec.Ra
         if span is not None:
             spans.append(span)
             behind = max(behind, span[1])
-    if len(spans) == 1:
-        begin, end = spans[0]
-        return b"%b0%b" % (body[:begin], body[end:])
     spans.sort()
     pieces: list[bytes] = []
     kept = 0
@@ -132,6 +133,10 @@ def _span(body: bytes, name: str, items: Sequence[bytes | msgspec.Raw], start: i
         whole = value.startswith((b"[", b"{", b'"')) and body.startswith(value, begin)
         return (begin, begin + len(value)) if whole else None
     at = begin + 1
+    values = b",".join(items[:_AT_A_TIME])
+    if len(items) <= _AT_A_TIME and body.startswith(values, at):
+        at += len(values)
+        return (begin, at + 1) if body[begin : begin + 1] == b"[" and body[at : at + 1] == b"]" else None
     behind = at + len(bytes(items[0])) if items else at
     separator = b", " if body[behind : behind + 2] == b", " else b","
     # A few at a time: a copy of all of them is as large as the body, and the memory for that is new each time.
