@@ -15,7 +15,10 @@ import zstandard
 
 State = Literal["full", "truncated", "unreadable"]
 _STACK_LIMIT = 4
+_MEMBERS_MAX = 256
+"""Members of gzip and frames of zstd that a body may have: each costs a decoder, and may be twenty bytes of nothing."""
 _SMALL_STEP = 256
+_ZLIB_STEP = 16 * 1024
 _BROTLI_PIECE = 64 * 1024
 _ZSTD_WINDOW = 8 * 1024 * 1024
 """The largest window a `zstd` content coding may ask for (RFC 9659, section 3)."""
@@ -36,7 +39,20 @@ def charset_known(content_type: str) -> bool:
 class Decoded(NamedTuple):
     data: bytes
     state: State
-    """`truncated`: a good beginning (the limit was reached, the bytes broke off or went bad). `unreadable`: nothing."""
+    """`truncated`: a good beginning (a limit was reached, the bytes broke off or went bad). `unreadable`: nothing."""
+
+
+class _Members:
+    """How many members and frames the codings of one body may still begin, all together."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = _MEMBERS_MAX
+
+    def take(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
 
 
 def decode(body: bytes, encoding: str, limit: int) -> Decoded:
@@ -47,8 +63,9 @@ def decode(body: bytes, encoding: str, limit: int) -> Decoded:
     if len(codings) > _STACK_LIMIT or any(coding not in _DECODERS for coding in codings):
         return Decoded(b"", "unreadable")
     state: State = "full"
+    members = _Members()
     for coding in reversed(codings):
-        body, this = _DECODERS[coding](body, limit)
+        body, this = _DECODERS[coding](body, limit, members)
         if this == "unreadable":
             return Decoded(b"", "unreadable")
         if this == "truncated":
@@ -56,51 +73,56 @@ def decode(body: bytes, encoding: str, limit: int) -> Decoded:
     return Decoded(body, state)
 
 
-def _gzip(body: bytes, limit: int) -> Decoded:
-    return _zlib(body, limit, 31)
+def _gzip(body: bytes, limit: int, members: _Members) -> Decoded:
+    return _zlib(body, limit, 31, members)
 
 
-def _deflate(body: bytes, limit: int) -> Decoded:
+def _deflate(body: bytes, limit: int, members: _Members) -> Decoded:
     """RFC 9110 means the zlib format by `deflate`, some senders mean raw DEFLATE: take whichever it is."""
-    wrapped = _zlib(body, limit, 15)
-    return wrapped if wrapped.state != "unreadable" else _zlib(body, limit, -15)
+    wrapped = _zlib(body, limit, 15, members)
+    return wrapped if wrapped.state != "unreadable" else _zlib(body, limit, -15, members)
 
 
-def _zlib(body: bytes, limit: int, wbits: int) -> Decoded:
+def _zlib(body: bytes, limit: int, wbits: int, members: _Members) -> Decoded:
     out = bytearray()
-    while body:
-        member = zlib.decompressobj(wbits)
-        try:
-            out += member.decompress(body, limit - len(out) + 1)
-            # What zlib holds back of a cut stream comes by flush, unless the limit already cut it.
-            if not member.eof and len(out) <= limit:
-                return _ended(out, limit, whole=False)
-        except zlib.error:
-            return _broken(out, body, wbits, limit)
-        if len(out) > limit:
+    at = 0
+    while at < len(body):
+        if not members.take():
             return _ended(out, limit, whole=False)
-        # A gzip body may be several members in a row (RFC 1952, 2.2).
-        body = member.unused_data
-        if wbits != 31 and body:
+        member = zlib.decompressobj(wbits)
+        begin, before = at, len(out)
+        try:
+            while at < len(body) and not member.eof and len(out) <= limit:
+                out += member.decompress(body[at : at + _ZLIB_STEP], limit - len(out) + 1)
+                at = min(at + _ZLIB_STEP, len(body))
+        except zlib.error:
+            del out[before:]
+            return _broken(out, body, begin, wbits, limit)
+        if not member.eof or len(out) > limit:
+            return _ended(out, limit, whole=False)
+        # A gzip body may be several members in a row (RFC 1952, 2.2): the step may have run into the next one.
+        at -= len(member.unused_data)
+        if wbits != 31 and at < len(body):
             return _ended(out, limit, whole=False)
     return _ended(out, limit, whole=True)
 
 
-def _broken(out: bytearray, body: bytes, wbits: int, limit: int) -> Decoded:
-    """Bad bytes somewhere in `body`: zlib drops what it had decoded of the call, so decode again in small steps."""
+def _broken(out: bytearray, body: bytes, begin: int, wbits: int, limit: int) -> Decoded:
+    """Bad bytes somewhere in the member that begins there: zlib drops what it had decoded of the call, so decode it
+    again in small steps."""
     member = zlib.decompressobj(wbits)
     with suppress(zlib.error):
-        for start in range(0, len(body), _SMALL_STEP):
+        for start in range(begin, len(body), _SMALL_STEP):
             out += member.decompress(body[start : start + _SMALL_STEP], limit - len(out) + 1)
             if len(out) > limit:
                 break
     return _ended(out, limit, whole=False)
 
 
-def _brotli(body: bytes, limit: int) -> Decoded:
+def _brotli(body: bytes, limit: int, _: _Members) -> Decoded:
     out = bytearray()
     try:
-        return _ended(out, limit, whole=_brotli_into(out, body, limit, len(body)))
+        return _ended(out, limit, whole=_brotli_into(out, body, limit, _BROTLI_PIECE))
     except brotli.error:
         # The decoder drops what it had decoded of the call: decode again in small steps.
         out.clear()
@@ -112,7 +134,7 @@ def _brotli(body: bytes, limit: int) -> Decoded:
 def _brotli_into(out: bytearray, body: bytes, limit: int, step: int) -> bool:
     """Whether the stream came to its end within the limit."""
     decoder = brotli.Decompressor()
-    for start in range(0, len(body), step or 1):
+    for start in range(0, len(body), step):
         piece = decoder.process(body[start : start + step], output_buffer_limit=_BROTLI_PIECE)
         while piece:
             out += piece
@@ -122,21 +144,22 @@ def _brotli_into(out: bytearray, body: bytes, limit: int, step: int) -> bool:
     return bool(decoder.is_finished())
 
 
-def _zstd(body: bytes, limit: int) -> Decoded:
+def _zstd(body: bytes, limit: int, members: _Members) -> Decoded:
     out = bytearray()
     decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-    rest = memoryview(body)
+    at = 0
     try:
-        while rest:
+        while at < len(body):
+            if not members.take():
+                return _ended(out, limit, whole=False)
             frame = decompressor.decompressobj()
-            while rest and not frame.eof and len(out) <= limit:
-                out += frame.decompress(rest[:_ZSTD_STEP])
-                rest = rest[_ZSTD_STEP:]
+            while at < len(body) and not frame.eof and len(out) <= limit:
+                out += frame.decompress(body[at : at + _ZSTD_STEP])
+                at = min(at + _ZSTD_STEP, len(body))
             if not frame.eof or len(out) > limit:
                 return _ended(out, limit, whole=False)
             # A body may be several frames in a row (RFC 8878, 3.1): the step may have run into the next one.
-            if frame.unused_data:
-                rest = memoryview(frame.unused_data + bytes(rest))
+            at -= len(frame.unused_data)
     except (zstandard.ZstdError, MemoryError):
         return _ended(out, limit, whole=False)
     return _ended(out, limit, whole=True)
@@ -150,7 +173,7 @@ def _ended(out: bytearray, limit: int, whole: bool) -> Decoded:
     return Decoded(bytes(out), "truncated") if out else Decoded(b"", "unreadable")
 
 
-_DECODERS: dict[str, Callable[[bytes, int], Decoded]] = {
+_DECODERS: dict[str, Callable[[bytes, int, _Members], Decoded]] = {
     "gzip": _gzip,
     "x-gzip": _gzip,
     "deflate": _deflate,

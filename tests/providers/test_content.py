@@ -1,6 +1,7 @@
 """Content decoding is bounded, keeps what can be decoded, and never raises."""
 
 import gzip
+import random
 import zlib
 
 import brotli
@@ -87,6 +88,29 @@ def test_a_body_of_exactly_the_limit_is_full(encoding: str) -> None:
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 def test_members_in_a_row_are_one_body(encoding: str) -> None:
     assert decode(PACKED[encoding](b"one ") + PACKED[encoding](b"two"), encoding, LIMIT) == (b"one two", "full")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+@pytest.mark.parametrize("sizes", [(0, 0, 40_000, 1), (16_000, 100_000, 0, 70_000), (1,) * 256], ids=str)
+def test_members_are_found_wherever_the_steps_cut(encoding: str, sizes: tuple[int, ...]) -> None:
+    texts = [random.Random(number).randbytes(size) for number, size in enumerate(sizes)]
+    assert decode(b"".join(map(PACKED[encoding], texts)), encoding, LIMIT) == (b"".join(texts), "full")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_of_very_many_members_only_the_first_are_read(encoding: str) -> None:
+    assert decode(PACKED[encoding](b"x") * 20_000, encoding, LIMIT) == (b"x" * 256, "truncated")
+    assert decode(PACKED[encoding](b"") * 20_000, encoding, LIMIT) == (b"", "unreadable")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_all_codings_of_a_body_share_the_members_it_may_have(encoding: str) -> None:
+    inner = PACKED[encoding](b"x") * 200
+    outer = b"".join(PACKED[encoding](inner[at : at + 20]) for at in range(0, 2000, 20))
+    data, state = decode(outer, f"{encoding}, {encoding}", LIMIT)
+    assert state == "truncated"
+    assert inner[:2000] == decode(outer, encoding, LIMIT).data
+    assert 0 < len(data) < 200
 
 
 @pytest.mark.parametrize("encoding", PACKED)
