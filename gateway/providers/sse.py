@@ -25,16 +25,19 @@ class SseEvent(NamedTuple):
 class SseDecoder:
     """Holds at most one unfinished event; whoever feeds it bounds how long an event may grow."""
 
-    __slots__ = ("_first", "_rest", "_searched")
+    __slots__ = ("_first", "_rest", "_returns", "_searched")
 
     def __init__(self) -> None:
         self._rest = bytearray()
         self._searched = 0
+        self._returns = False
+        """A CR has come: lines may end in one."""
         self._first = True
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """The events that these bytes complete. Cut anywhere: inside a line end, a character, the BOM."""
         self._rest += data
+        self._returns = self._returns or b"\r" in data
         ends = self._ends()
         if not ends:
             return []
@@ -52,7 +55,7 @@ class SseDecoder:
         """Where the blank lines end that were not seen yet."""
         rest = self._rest
         searched, self._searched = self._searched, max(0, len(rest) - _LONGEST_BLANK_LINE)
-        if b"\r" in rest:
+        if self._returns:
             ends = [blank.end() for blank in _BLANK_LINE.finditer(rest, searched)]
             # A CR that ends the buffer may be half of a CRLF: wait for the next byte before the event is whole.
             if ends and ends[-1] == len(rest) and rest[-1] == _CR:

@@ -1,5 +1,7 @@
 """The SSE decoder loses no byte and gives the same events wherever the network cuts."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,3 +75,33 @@ def test_the_beginning_of_a_long_event_can_be_let_go_and_its_end_is_still_found(
     assert decoder.let_go() == b""
     assert [event.raw for event in decoder.feed(b"\ndata: b\n\nda")] == [b"g\r\n\r\n", b"data: b\n\n"]
     assert decoder.held == 2
+
+
+class SearchedBytes(bytearray):
+    """Counts the bytes that are looked at."""
+
+    looked_at = 0
+
+    def find(self, sub: Any, start: Any = 0, end: Any = None) -> int:
+        self.looked_at += len(self) - start
+        return super().find(sub, start)
+
+    def __contains__(self, key: Any) -> bool:
+        self.looked_at += len(self)
+        return super().__contains__(key)
+
+
+def test_a_long_event_in_tiny_pieces_is_searched_once() -> None:
+    decoder = SseDecoder()
+    decoder._rest = searched = SearchedBytes()
+    long = b"data: " + b"a" * 20_000
+    for byte in long:
+        assert decoder.feed(bytes([byte])) == []
+    assert 0 < searched.looked_at < 10 * len(long)
+    assert [event.raw for event in decoder.feed(b"\n\n")] == [long + b"\n\n"]
+
+
+def test_events_behind_one_with_a_carriage_return_end_as_before() -> None:
+    sent = b"data: a\r\n\r\ndata: b\n\ndata: c\r\rdata: d\n\n"
+    decoder = SseDecoder()
+    assert [event.data for byte in sent for event in decoder.feed(bytes([byte]))] == [b"a", b"b", b"c", b"d"]
