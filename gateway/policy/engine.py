@@ -172,6 +172,10 @@ class PolicySet:
         found = []
         effort = Effort()
         for reading in readings_of(text):
+            if reading.cut:
+                found += [
+                    Found(watch.category, watch.shape.name, (0, len(text)), True) for watch in self._sensitive.values()
+                ]
             for index in self._scanner.noticed(reading.text):
                 if (watch := self._sensitive.get(index)) is not None:
                     places, more = self._scanner.places(index, reading.text, effort)
@@ -242,9 +246,8 @@ class PolicySet:
             if simple(text):
                 shapes = self._scanner.noticed(text)
                 return [(Reading(text), shapes)] if shapes else []
-            return [
-                (reading, shapes) for reading in readings_of(text) if (shapes := self._scanner.noticed(reading.text))
-            ]
+            readings = [(reading, self._scanner.noticed(reading.text)) for reading in readings_of(text)]
+            return [(reading, shapes) for reading, shapes in readings if shapes or reading.cut]
         except Exception:  # Hyperscan failing, for whatever reason, is every agent's failure: counted, and judged
             broken.update(range(len(self._scanner.shapes)))
             return []
@@ -268,6 +271,11 @@ class PolicySet:
         """How often each shape is in a text, in the reading that has it most often."""
         most: dict[int, int] = {}
         for reading, shapes in readings:
+            if reading.cut:  # whatever it is, it may be in the rest
+                everything = range(len(self._scanner.shapes))
+                cut.update(everything)
+                most = dict.fromkeys(everything, 0) | most
+                self.counters["readings_cut"] += 1
             for shape in shapes:
                 places, more = self._places(shape, reading.text, broken, effort)
                 if more:

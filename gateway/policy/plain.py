@@ -6,6 +6,7 @@ detectors.
 
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -35,6 +36,11 @@ _TAGS = {0xE0000 + code: code for code in range(0x20, 0x7F)}
 _MARKS_IN_A_ROW = 30
 """More are no letter of any language (Unicode's Stream-Safe Text Format, UAX #15)."""
 _MANY_MARKS = re.compile(f"\0{{{_MARKS_IN_A_ROW + 1},}}")
+_GROWTH_PER_CHARACTER, _GROWTH_FREE = 2, 4096
+"""How many characters longer than written a text is read. One of nothing but ellipses, which are three dots each, still
+is; a million times the character that is a phrase of eighteen is not."""
+_FEW = 240
+"""Nothing becomes more than 18 characters (U+FDFA): so few need no look at how many they become."""
 _BREAK = "\u034f"
 """Combining grapheme joiner: marks on its two sides are not put in order together. Nobody sees it."""
 
@@ -45,11 +51,15 @@ class Reading(NamedTuple):
     text: str
     written: str | None = None
     """What was written, where places in `text` are not places in that."""
+    cut: bool = False
+    """Only its beginning is read so; the rest is as it was written."""
 
     def written_at(self, places: Iterable[Place]) -> list[Place]:
         """Where these places are in what was written; whole characters of it."""
         if self.written is None:
             return [*places]
+        if self.cut:
+            return [(0, len(self.written)) for _ in places]
         origins = _origins(self.written)
         if len(origins) != len(self.text):
             return [(0, len(self.written)) for _ in places]  # rather all of it than the wrong part
@@ -64,21 +74,45 @@ def simple(text: str) -> bool:
 def readings_of(text: str) -> tuple[Reading, ...]:
     """As it is written, without escapes, and both in plain characters. All are looked at: nothing hides in one."""
     readings = [Reading(text)]
-    if not text.isascii() and (plain := plain_text(text)) != text:
-        readings.append(Reading(plain, text))
+    if not text.isascii() and ((plain := _plain_reading(text)).cut or plain.text != text):
+        readings.append(plain)
         # As what tags say, and above as if they were not there: they may be the message or cut it.
         if _TAG.search(text) is not None:
-            said = text.translate(_TAGS)
-            readings.append(Reading(plain_text(said), said))
+            readings.append(_plain_reading(text.translate(_TAGS)))
     if any("\\" in reading.text for reading in readings):
-        readings += [Reading(_unescaped(text), written) for text, written in readings]
+        readings += [reading._replace(text=_unescaped(reading.text)) for reading in readings]
     return tuple(dict.fromkeys(readings))
+
+
+def _plain_reading(text: str) -> Reading:
+    readable = _readable(text)
+    if readable == len(text):
+        return Reading(plain_text(text), text)
+    return Reading(plain_text(text[:readable]) + text[readable:], text, cut=True)
+
+
+def _readable(text: str) -> int:
+    """How many of its characters may be put in plain ones: all, unless that makes very many of them."""
+    size = len(text)
+    if size <= _FEW:
+        return size
+    longer = {character: growth for character in set(text) if (growth := _growth(character)) > _GROWTH_PER_CHARACTER}
+    if not longer:
+        return size
+    allowed = _GROWTH_PER_CHARACTER * size + _GROWTH_FREE
+    counts = Counter(text)
+    if sum(count * _growth(character) for character, count in counts.items()) <= allowed:
+        return size
+    return allowed // max(longer.values())
 
 
 def plain_text(text: str) -> str:
     """In compatibility characters (Unicode's NFKC), without those that nobody sees."""
     unseen = {ord(character): None for character in set(text) if _ignorable(character)}
     broken = _with_breaks(text.translate(unseen) if unseen else text)
+    if len(broken) > _FEW:  # put in beforehand, what is longer takes a fraction of the time
+        longer = {ord(character): normalize("NFKC", character) for character in set(broken) if _growth(character)}
+        broken = broken.translate(longer) if longer else broken
     return normalize("NFKC", broken).replace(_BREAK, "")
 
 
@@ -120,6 +154,12 @@ def _with_breaks(text: str) -> str:
         )
         kept = end
     return "".join([*pieces, text[kept:]])
+
+
+@lru_cache(maxsize=4096)
+def _growth(character: str) -> int:
+    """By how many characters normalising makes it more."""
+    return 0 if character.isascii() else len(normalize("NFKC", character)) - 1
 
 
 @lru_cache(maxsize=4096)

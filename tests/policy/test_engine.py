@@ -160,6 +160,23 @@ def test_a_flood_of_candidates_is_incomplete_and_remembered_so(
     assert policies.counters["findings_cut"] == 1
 
 
+def test_text_that_would_become_too_much_is_not_called_clean(said: Say, agent: Make) -> None:
+    policies = compiled([agent(on_error="block")])
+    for text in ("\ufdfa" * 100_000 + "night\u200bjar", "\u00e9" * 100_000 + "\ufdfa" * 100_000):
+        found = only(policies.assess("inlet", [said(text)]))
+        assert (found.outcome, found.state) == ("blocked", "failed_closed")
+    assert policies.counters["readings_cut"] == 2
+    seen = only(policies.assess("inlet", [said("nightjar " + "\ufdfa" * 100_000)]))
+    assert (seen.outcome, seen.state) == ("blocked", "evaluated")
+
+
+def test_nothing_of_a_text_that_would_become_too_much_is_stored() -> None:
+    text = "\ufdfa" * 100_000 + "a@b.example"
+    found = PolicySet([]).sensitive_in(text)
+    assert all(each.place == (0, len(text)) and each.more for each in found if each.category != "personal")
+    assert any(each.more for each in found)
+
+
 def test_a_flood_that_holds_a_finding_is_one_of_more(said: Say, agent: Make) -> None:
     flooded = agent(detect="{financial: {entities: [iban]}}")
     text = "DE89 3704 0044 0532 0130 00, " + "DE89 3704 0044 0532 0130 01, " * 5_000

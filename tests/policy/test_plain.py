@@ -104,6 +104,33 @@ def test_no_character_changes_places_when_it_is_normalised() -> None:
                 assert reading.written_at([(last, last + 1)]) == [(2, 3)], hex(code)
 
 
+@pytest.mark.parametrize("filling", ["\ufdfa", "\ufdfb", "\u3316", "\ufdfa" + chr(0xE0041), "\ufdfa\\\\n"])
+def test_text_that_would_become_many_times_as_much_is_read_in_plain_at_its_beginning_only(filling: str) -> None:
+    text = filling * 200_000
+    readings = readings_of(text)
+    assert any(reading.cut for reading in readings)
+    assert all(len(reading.text) <= 3 * len(text) + 4096 for reading in readings)
+    plain = next(reading for reading in readings if reading.cut)
+    assert plain.text.startswith(plain_text(filling * 1000))
+    assert plain.written_at([(0, 1)]) == [(0, len(text))]
+
+
+@pytest.mark.parametrize(
+    "text", ["\u2026" * 100_000, "\ufdfa" * 240, "a" * 50_000 + "\ufdfa" * 5_000, "\u3316 km " * 9_000]
+)
+def test_what_people_write_is_read_whole(text: str) -> None:
+    plain = readings_of(text)[1]
+    assert (plain.text, plain.cut) == (normalize("NFKC", text), False)
+
+
+LETTERS = st.sampled_from(["e\u0301", "o\u0f73", "\ufdfa", "\u3316", "\u33af", "\u1112\u1161\u11ab", "\U0001d160", "e"])
+
+
+@given(text=st.lists(LETTERS, min_size=250, max_size=300).map("".join))
+def test_a_long_text_is_normalised_as_unicode_has_it(text: str) -> None:
+    assert plain_text(text) == normalize("NFKC", text)
+
+
 @pytest.mark.parametrize(
     ("texts", "place", "parts"),
     [
