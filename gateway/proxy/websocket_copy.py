@@ -14,6 +14,10 @@ from gateway.proxy.websocket_frames import CLOSE, PING, PONG, Piece, close_code
 
 _STEP = 4096
 """Bytes fed at a time: deflated, they can become a thousand times as many, and wsproto inflates without a limit."""
+_FREE = 64 * 1024
+"""Bytes of each message that may be made of any few: silence, sent as sound, is deflated to nothing."""
+_MOST_PER_BYTE = 64
+"""As many bytes each byte on the wire may become beside that, on average; JSON becomes ten or twenty."""
 
 
 class Message(NamedTuple):
@@ -27,7 +31,10 @@ class Copy:
     """Never raises: what it cannot understand sets `lost`, and it understands nothing from there on."""
 
     def __init__(self, from_client: bool, extensions: bytes, keep: int, limit: int) -> None:
-        """`extensions`: what was negotiated; `keep`: bytes of a message at most; one beyond `limit` loses the copy."""
+        """`extensions`: what was negotiated; `keep`: bytes of a message at most; one beyond `limit` loses the copy.
+
+        So does what becomes very many bytes of few: what comes behind it cannot be inflated without it.
+        """
         self.lost = ""
         """Why it stopped; "" while it understands."""
         self.code: int | None = None
@@ -35,6 +42,8 @@ class Copy:
         self._keep = keep
         self._limit = limit
         self._size = 0
+        self._budget = keep
+        """Inflated bytes that may still come."""
         self._kept: list[bytes] = []
         self._kept_size = 0
         try:
@@ -55,12 +64,14 @@ class Copy:
             return None
         try:
             for start in range(0, len(piece.raw), _STEP):
-                self._connection.receive_data(piece.raw[start : start + _STEP])
-                self._take()
+                step = piece.raw[start : start + _STEP]
+                self._connection.receive_data(step)
+                self._take(len(step))
+                if self._size > self._limit or self._budget < 0:
+                    self.lost = "oversized_message"
+                    break
         except Exception:  # whatever a peer's bytes can bring about in a library: the relay goes on
             self.lost = "broken_frame"
-        if self._size > self._limit:
-            self.lost = self.lost or "oversized_message"
         if self.lost:
             return None
         return self.so_far(piece.ends_message) if piece.ends_message else None
@@ -73,7 +84,9 @@ class Copy:
             self._kept, self._size, self._kept_size = [], 0, 0
         return message
 
-    def _take(self) -> None:
+    def _take(self, wire: int) -> None:
+        """What `wire` bytes have become."""
+        before = max(self._size, _FREE)
         for event in self._connection.events():
             if not isinstance(event, TextMessage | BytesMessage):
                 raise ValueError("wsproto gave up")  # it says so by a close that nobody sent
@@ -82,6 +95,7 @@ class Copy:
             if self._kept_size < self._keep:
                 self._kept.append(data)
                 self._kept_size += len(data)
+        self._budget = min(self._keep, self._budget + _MOST_PER_BYTE * wire) - max(0, self._size - before)
 
 
 def _agreed(extensions: bytes) -> list[Extension]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wsproto.extensions import PerMessageDeflate
 
 from gateway.model.exchange import Exchange, Refusal
 from gateway.proxy.handler import Origin
@@ -101,6 +102,54 @@ def test_an_inflated_message_is_bounded() -> None:
     bomb = (deflate.compress(bytes(50_000_000)) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
     messages, lost, _ = understood([masked_frame(0x2, bomb, rsv1=True)], b"permessage-deflate", keep=1000)
     assert (messages, lost) == ([], "oversized_message")
+
+
+def deflated(*texts: bytes) -> bytes:
+    """A message each, in a context of their own."""
+    sent = b""
+    for text in texts:
+        deflate = zlib.compressobj(wbits=-15)
+        payload = (deflate.compress(text) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        sent += masked_frame(0x2, payload, rsv1=True)
+    return sent
+
+
+OWN_CONTEXT = b"permessage-deflate; client_no_context_takeover"
+
+
+class CountingInflater(PerMessageDeflate):
+    """Counts what it makes."""
+
+    made = 0
+
+    def frame_inbound_payload_data(self, proto: Any, data: bytes) -> Any:
+        inflated = super().frame_inbound_payload_data(proto, data)
+        CountingInflater.made += len(cast(bytes, inflated))
+        return inflated
+
+
+def test_what_little_becomes_very_much_is_not_inflated_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.proxy.websocket_copy.PerMessageDeflate", CountingInflater)
+    bomb = deflated(bytes(50_000_000))
+    copy, cutter, made = Copy(True, OWN_CONTEXT, 1 << 20, 1 << 26), FrameCutter(), CountingInflater.made
+    assert [copy.feed(piece) for piece in cutter.feed(bomb)] == [None]
+    assert copy.lost == "oversized_message"
+    assert 1 << 20 < CountingInflater.made - made < 12_000_000
+
+
+def test_many_messages_that_become_much_share_what_they_may() -> None:
+    half = deflated(bytes(500_000)) * 4
+    messages, lost, _ = understood([half], OWN_CONTEXT)
+    assert (len(messages), lost) == (2, "oversized_message")
+
+
+def test_silence_without_end_and_long_text_are_understood() -> None:
+    silence = deflated(b"A" * 60_000) * 500
+    messages, lost, _ = understood([silence], OWN_CONTEXT)
+    assert (len(messages), lost) == (500, "")
+    words = b"".join(b'{"id": "%x", "text": "the same words again"}' % (number * 7919) for number in range(20_000))
+    messages, lost, _ = understood([deflated(*[words] * 10)], OWN_CONTEXT)
+    assert ([message.data for message in messages], lost) == ([words] * 10, "")
 
 
 @pytest.mark.parametrize(
