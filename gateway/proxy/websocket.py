@@ -6,7 +6,7 @@ they came; everything else passes without a look.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,14 +14,17 @@ import structlog
 from gateway.model.exchange import End, Exchange
 from gateway.proxy.handler import Talk
 from gateway.proxy.websocket_copy import Message
-from gateway.proxy.websocket_frames import TEXT, close_frame, frame
-from gateway.proxy.websocket_hold import Holding, Then
+from gateway.proxy.websocket_frames import TEXT, Piece, close_frame, frame
+from gateway.proxy.websocket_hold import A_MESSAGE, PIECES_A_TURN, Holding, Then
 from gateway.proxy.websocket_way import Way
 
 if TYPE_CHECKING:
     from gateway.proxy.server import ProxyServer
 
+Said = Callable[[bytes, bool], Exchange | None]
+
 _log = structlog.get_logger("gateway.proxy")
+PIECES_AT_THE_END = 8 * PIECES_A_TURN
 _GOING_AWAY, _PROTOCOL_ERROR = 1001, 1002
 
 
@@ -96,18 +99,51 @@ class Tunnel:
         if self._server.draining and not self.talk.busy:
             self.drain()
 
-    def _understand(self, way: Way, data: bytes, said: Callable[[bytes, bool], Exchange | None]) -> None:
+    def _understand(self, way: Way, data: bytes, said: Said) -> None:
         """What has been written is looked at; nothing that goes wrong here may reach the bytes behind it."""
         try:
-            for message in way.read(data):
-                self._hear(message, said)
+            self._hear_pieces(way, way.pieces(data), said)
         except Exception as error:  # the boundary: a bug of ours costs the copy, not the connection
-            self._server.pool.failures["websocket"] += 1
-            _log.error("understanding a WebSocket failed", error=type(error).__name__)
-            way.copy.lost = "internal_error"
-            self.talk.not_understood(len(data))
+            self._failed(way, error, len(data))
 
-    def _hear(self, message: Message, said: Callable[[bytes, bool], Exchange | None]) -> None:
+    def _hear_pieces(self, way: Way, pieces: Iterable[Piece], said: Said) -> None:
+        begun = bool(way.waiting)
+        way.waiting.extend(pieces)
+        if not begun:
+            self._go_through(way, said, PIECES_A_TURN)
+
+    def _go_through(self, way: Way, said: Said, count: int) -> None:
+        while way.waiting and count > 0:
+            message = way.feed(way.waiting.popleft())
+            count -= 1
+            if message is not None:
+                count -= A_MESSAGE
+                self._hear(message, said)
+        if not way.waiting:
+            way.settled()
+        elif not self._over:
+            way.hold("understanding")
+            asyncio.get_running_loop().call_soon(self._go_on, way, said)
+
+    def _go_on(self, way: Way, said: Said) -> None:
+        """With what was too much for one turn of the loop."""
+        if self._over:
+            return
+        try:
+            self._go_through(way, said, PIECES_A_TURN)
+        except Exception as error:  # as in `_understand`
+            self._failed(way, error, 1)
+        if not way.waiting:
+            way.go_on("understanding")
+
+    def _failed(self, way: Way, error: Exception, size: int) -> None:
+        self._server.pool.failures["websocket"] += 1
+        _log.error("understanding a WebSocket failed", error=type(error).__name__)
+        way.copy.lost = "internal_error"
+        way.waiting.clear()
+        self.talk.not_understood(size)
+
+    def _hear(self, message: Message, said: Said) -> None:
         exchange = said(message.data, message.whole)
         if exchange is not None:
             self.ask(exchange, self.talk.sent)
@@ -117,15 +153,15 @@ class Tunnel:
         way = self._down
         gone = way.unfinished  # half a header that is written already
         cut = 0
-        for piece in way.pieces(data):
+        pieces = way.pieces(data)
+        for piece in pieces:
             way.sink.write(piece.raw[max(0, gone - cut) :])
             cut += len(piece.raw)
-            message = way.feed(piece)
-            if message is not None:
-                self._hear(message, self.talk.upstream_said)
-            self._say()
+            if piece.ends_message:
+                self._write_said()
         way.sink.write(data[max(0, cut - gone) :])
-        way.settled()
+        self._hear_pieces(way, pieces, self.talk.upstream_said)
+        self._say()
 
     def say(self, text: bytes) -> None:
         """A text message to the client, now or behind the one that is being sent."""
@@ -135,9 +171,12 @@ class Tunnel:
             self.break_off("upstream_gone", "broken_frame", _GOING_AWAY)
 
     def _say(self) -> None:
-        down = self._down
-        while self._said and down.between_messages:
-            down.sink.write(self._said.popleft())
+        if self._down.between_messages:
+            self._write_said()
+
+    def _write_said(self) -> None:
+        while self._said:
+            self._down.sink.write(self._said.popleft())
 
     def ask(self, exchange: Exchange, then: Then) -> None:
         """Let the handler see the exchange; `then` is called with it, at once or when an answer has come."""
@@ -203,7 +242,22 @@ class Tunnel:
     def _end(self, end: End, error_type: str) -> None:
         if not self._over:
             self._over = True
+            if self._holding is not None:
+                self._holding.stop()
+            for way, said in ((self._up, self.talk.client_said), (self._down, self.talk.upstream_said)):
+                self._understand_rest(way, said)
             self.talk.ended(end, error_type)
+
+    def _understand_rest(self, way: Way, said: Said) -> None:
+        """Of what has passed; as much as may take the time of a few turns."""
+        if way.waiting:
+            try:
+                self._go_through(way, said, PIECES_AT_THE_END)
+            except Exception as error:  # as in `_understand`
+                self._failed(way, error, 1)
+            if way.waiting:
+                self.talk.not_understood(sum(len(piece.raw) for piece in way.waiting))
+                way.waiting.clear()
 
     def _close(self) -> None:
         self._closing_since = self._closing_since or self._server.pool.now

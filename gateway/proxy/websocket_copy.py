@@ -19,6 +19,9 @@ _FREE = 64 * 1024
 _MOST_PER_BYTE = 64
 """As many bytes each byte on the wire may become beside that, on average; JSON becomes ten or twenty."""
 
+MOST_FRAMES = 16_384
+"""Of one message. Each costs far more than its bytes, which may be none."""
+
 
 class Message(NamedTuple):
     data: bytes
@@ -42,6 +45,8 @@ class Copy:
         self._keep = keep
         self._limit = limit
         self._size = 0
+        self._frames = 0
+        """Of the current message, that have ended."""
         self._budget = keep
         """Inflated bytes that may still come."""
         self._kept: list[bytes] = []
@@ -62,6 +67,9 @@ class Copy:
             if piece.opcode not in (CLOSE, PING, PONG):
                 self.lost = "broken_frame"
             return None
+        if self._frames and _says_nothing(piece):
+            self._count(piece)
+            return None
         try:
             for start in range(0, len(piece.raw), _STEP):
                 step = piece.raw[start : start + _STEP]
@@ -72,6 +80,7 @@ class Copy:
                     break
         except Exception:  # whatever a peer's bytes can bring about in a library: the relay goes on
             self.lost = "broken_frame"
+        self._count(piece)
         if self.lost:
             return None
         return self.so_far(piece.ends_message) if piece.ends_message else None
@@ -81,8 +90,13 @@ class Copy:
         whole = ended and self._size <= self._keep
         message = Message(b"".join(self._kept)[: self._keep], whole)
         if ended:
-            self._kept, self._size, self._kept_size = [], 0, 0
+            self._kept, self._size, self._kept_size, self._frames = [], 0, 0, 0
         return message
+
+    def _count(self, piece: Piece) -> None:
+        self._frames += piece.ends
+        if self._frames > MOST_FRAMES:
+            self.lost = self.lost or "too_many_frames"
 
     def _take(self, wire: int) -> None:
         """What `wire` bytes have become."""
@@ -96,6 +110,11 @@ class Copy:
                 self._kept.append(data)
                 self._kept_size += len(data)
         self._budget = min(self._keep, self._budget + _MOST_PER_BYTE * wire) - max(0, self._size - before)
+
+
+def _says_nothing(piece: Piece) -> bool:
+    """A whole frame that goes on with a message, does not end it and adds nothing to it."""
+    return piece.raw[0] == 0 and piece.begins and piece.ends and piece.raw[1] & 0x7F == 0
 
 
 def _agreed(extensions: bytes) -> list[Extension]:

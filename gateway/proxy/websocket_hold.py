@@ -1,5 +1,6 @@
 """Keeps a client's message back until somebody said that it may go on. Its frames then leave as they came."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Literal, Protocol
@@ -10,6 +11,11 @@ from gateway.proxy.limits import Limits
 from gateway.proxy.websocket_copy import Message
 from gateway.proxy.websocket_frames import Piece
 from gateway.proxy.websocket_way import Way
+
+PIECES_A_TURN = 1024
+"""Of frames, in one turn of the loop: as small as can be they take 10 ms."""
+A_MESSAGE = 16
+"""Pieces that understanding a small message takes as long as."""
 
 Then = Callable[[Exchange], None]
 
@@ -38,6 +44,8 @@ class Holding:
         self._size = 0
         self._asking = False
         self._working = False
+        self._later = False
+        """It goes on in the loop's next turn."""
         self._rest: Literal["hold", "pass", "drop"] = "hold"
         """What becomes of the message's next pieces: one too long to be held was decided upon at its beginning."""
 
@@ -49,13 +57,31 @@ class Holding:
         if self._working:
             return  # whoever is at it goes on with what there is
         self._working = True
-        while self._pieces and not self._asking:
-            self._next(self._pieces.popleft())
+        count = 0
+        while self._pieces and not self._asking and count < PIECES_A_TURN:
+            piece = self._pieces.popleft()
+            count += A_MESSAGE if piece.ends_message else 1
+            self._next(piece)
         self._working = False
+        if self._pieces and not self._asking and not self._later:
+            self._later = True
+            self._way.hold("working")
+            asyncio.get_running_loop().call_soon(self._work_on)
         if not self._pieces and not self._asking:
             self._way.settled()
             if self._way.copy.lost:
                 self._tunnel.protocol_error(self._way.copy.lost)
+
+    def _work_on(self) -> None:
+        """With what was too much for one turn of the loop."""
+        self._later = False
+        self._work()
+        if not self._later:
+            self._way.go_on("working")
+
+    def stop(self) -> None:
+        """The connection is over: nothing that waits goes on."""
+        self._pieces.clear()
 
     def _next(self, piece: Piece) -> None:
         message = self._way.feed(piece)

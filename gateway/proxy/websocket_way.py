@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections import deque
 from typing import Protocol
 
 from gateway.proxy.limits import Limits
@@ -52,6 +52,8 @@ class Way(asyncio.Protocol):
         """Since when the source takes nothing of what the other sends."""
         self._tunnel = tunnel
         self._cutter = FrameCutter()
+        self.waiting: deque[Piece] = deque()
+        """Pieces that were not fed yet."""
         self._held: set[str] = set()
         self.opposite = self
         """The way back; the tunnel sets it."""
@@ -91,14 +93,6 @@ class Way(asyncio.Protocol):
         elif copy.code is not None and not self.closed_at:
             self.closed_at = time.perf_counter_ns()
         return message
-
-    def read(self, data: bytes) -> Iterator[Message]:
-        """The messages that end in these bytes."""
-        for piece in self.pieces(data):
-            message = self.feed(piece)
-            if message is not None:
-                yield message
-        self.settled()
 
     def hold(self, why: str) -> None:
         """Read no further, until each reason is gone."""

@@ -1,5 +1,6 @@
 """Properties of what understands a WebSocket: however the network cuts it, the same bytes leave, the same is understood."""
 
+import asyncio
 import zlib
 from itertools import pairwise
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from gateway.proxy.handler import Origin
 from gateway.proxy.limits import Limits
 from gateway.proxy.server import ProxyServer
 from gateway.proxy.websocket import Tunnel
-from gateway.proxy.websocket_copy import Copy, Message
+from gateway.proxy.websocket_copy import MOST_FRAMES, Copy, Message
 from gateway.proxy.websocket_frames import FrameCutter, frame, unmasked
 from tests.proxy.conftest import RecordingHandler, RecordingTalk
 
@@ -152,6 +153,23 @@ def test_silence_without_end_and_long_text_are_understood() -> None:
     assert ([message.data for message in messages], lost) == ([words] * 10, "")
 
 
+@pytest.mark.parametrize("payload", [b"", b"a"])
+def test_a_message_has_only_so_many_frames(payload: bytes) -> None:
+    def message(count: int) -> bytes:
+        return masked_frame(1, b"x", False) + masked_frame(0, payload, False) * (count - 2) + masked_frame(0, b"y")
+
+    most = Message(b"x" + payload * (MOST_FRAMES - 2) + b"y", True)
+    assert understood([message(MOST_FRAMES) * 2], b"")[:2] == ([most, most], "")
+    assert understood([message(MOST_FRAMES + 1)], b"")[:2] == ([], "too_many_frames")
+
+
+def test_frames_without_content_are_counted_and_not_kept() -> None:
+    copy, cutter = Copy(True, b"", 1 << 20, 1 << 22), FrameCutter()
+    for piece in cutter.feed(masked_frame(1, b"", False) + masked_frame(0, b"", False) * 10_000):
+        assert copy.feed(piece) is None
+    assert len(copy._kept) <= 1
+
+
 @pytest.mark.parametrize(
     "extensions",
     [
@@ -170,15 +188,18 @@ class FakeTransport:
     def __init__(self) -> None:
         self.written = bytearray()
         self.closed = False
+        self.reading = True
 
     def write(self, data: bytes) -> None:
         self.written += data
 
     def set_protocol(self, protocol: object) -> None: ...
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.reading = False
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def is_closing(self) -> bool:
         return self.closed
@@ -196,6 +217,13 @@ def relayed(pieces: list[bytes], holding: bool) -> tuple[bytes, bytes, Recording
 
     handler = RecordingHandler(Origin("", 0))
     handler.holding, handler.on_ready = holding, ready
+    tunnel, client, upstream, talk = between_fakes(handler)
+    for piece in pieces:
+        tunnel.from_client(piece)
+    return bytes(upstream.written), bytes(client.written), talk
+
+
+def between_fakes(handler: RecordingHandler) -> tuple[Tunnel, FakeTransport, FakeTransport, RecordingTalk]:
     server = SimpleNamespace(
         handler=handler,
         limits=Limits(),
@@ -207,9 +235,7 @@ def relayed(pieces: list[bytes], holding: bool) -> tuple[bytes, bytes, Recording
     client, upstream, talk = FakeTransport(), FakeTransport(), RecordingTalk(handler)
     tunnel = Tunnel(cast(ProxyServer, server), cast(Any, client), cast(Any, upstream), talk, b"")
     tunnel.begin(b"", b"")
-    for piece in pieces:
-        tunnel.from_client(piece)
-    return bytes(upstream.written), bytes(client.written), talk
+    return tunnel, client, upstream, talk
 
 
 @given(conversations(), places)
@@ -234,3 +260,65 @@ def test_the_same_is_kept_back_however_it_is_cut(talk: tuple[bytes, list[bytes]]
 def test_garbage_passes_byte_for_byte(garbage: bytes, cuts: list[int]) -> None:
     passed, _, _ = relayed(cut(garbage, cuts), holding=False)
     assert passed == garbage
+
+
+MANY = 5000
+
+
+@pytest.mark.parametrize("holding", [True, False])
+async def test_very_many_frames_take_several_turns_of_the_loop(holding: bool) -> None:
+    handler = RecordingHandler(Origin("", 0))
+    handler.holding = holding
+    tunnel, client, upstream, talk = between_fakes(handler)
+    sent = masked_frame(0x1, b"x") * MANY
+    tunnel.from_client(sent)
+    seen = len(talk.client)
+    assert 0 < seen < MANY / 10
+    assert [client.reading] == [False]
+    turns = 0
+    while seen < MANY:
+        await asyncio.sleep(0)
+        turns += 1
+        assert len(talk.client) - seen < MANY / 10
+        seen = len(talk.client)
+    assert bytes(upstream.written) == sent
+    assert turns > 10
+    await asyncio.sleep(0)
+    assert [client.reading] == [True]
+
+
+async def test_what_passed_before_the_end_is_understood_or_counted() -> None:
+    for many in (200, MANY):
+        tunnel, _, upstream, talk = between_fakes(RecordingHandler(Origin("", 0)))
+        one = masked_frame(0x1, b"x")
+        tunnel.from_client(one * many)
+        tunnel.break_off("shutdown", "shutdown", 1001)
+        assert len(talk.client) * len(one) + talk.lost == many * len(one)
+        assert upstream.written.startswith(one * many)
+        assert (len(talk.client) == many) == (many == 200)
+
+
+async def test_what_waits_to_be_read_goes_nowhere_once_it_is_over() -> None:
+    handler = RecordingHandler(Origin("", 0))
+    handler.holding = True
+    tunnel, _, upstream, talk = between_fakes(handler)
+    tunnel.from_client(masked_frame(0x1, b"x") * MANY)
+    tunnel.break_off("shutdown", "shutdown", 1001)
+    passed, seen = bytes(upstream.written), len(talk.client)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (bytes(upstream.written), len(talk.client)) == (passed, seen)
+
+
+def test_a_refusal_stands_between_messages_also_where_one_in_fragments_comes_at_once() -> None:
+    def refuse(exchange: Exchange) -> None:
+        exchange.refusal = Refusal(403, "blocked_by_policy", "no")
+
+    handler = RecordingHandler(Origin("", 0))
+    handler.holding, handler.on_ready = True, refuse
+    tunnel, client, _, _ = between_fakes(handler)
+    one, two, three = b"\x01\x01a", b"\x00\x01b", b"\x80\x01c"
+    tunnel.from_upstream(one)
+    tunnel.from_client(masked_frame(0x1, b"ask no"))
+    tunnel.from_upstream(two + three + one + three)
+    assert bytes(client.written) == one + two + three + frame(0x1, b"refused") + one + three
