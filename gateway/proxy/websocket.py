@@ -25,6 +25,8 @@ Said = Callable[[bytes, bool], Exchange | None]
 
 _log = structlog.get_logger("gateway.proxy")
 PIECES_AT_THE_END = 8 * PIECES_A_TURN
+SAID_WAITING = 64
+"""Refusals that wait for the end of an upstream's message before the client is read no further."""
 _GOING_AWAY, _PROTOCOL_ERROR = 1001, 1002
 
 
@@ -45,6 +47,7 @@ class Tunnel:
         self._up = Way(self, client, upstream, extensions, from_client=True)
         self._down = Way(self, upstream, client, extensions, from_client=False)
         self._up.opposite, self._down.opposite = self._down, self._up
+        self._up.answered = talk.held
         self._said: deque[bytes] = deque()
         """Frames of the gateway's own for the client, which wait for the end of the upstream's message."""
         self._holding = Holding(self, self._up) if talk.held else None
@@ -167,6 +170,8 @@ class Tunnel:
         """A text message to the client, now or behind the one that is being sent."""
         self._said.append(frame(TEXT, text))
         self._say()
+        if len(self._said) > SAID_WAITING:
+            self._up.hold("unsaid")
         if self._said and self._down.copy.lost:  # nobody can tell where it could be said
             self.break_off("upstream_gone", "broken_frame", _GOING_AWAY)
 
@@ -175,8 +180,11 @@ class Tunnel:
             self._write_said()
 
     def _write_said(self) -> None:
+        held = len(self._said) > SAID_WAITING
         while self._said:
             self._down.sink.write(self._said.popleft())
+        if held:
+            self._up.go_on("unsaid")
 
     def ask(self, exchange: Exchange, then: Then) -> None:
         """Let the handler see the exchange; `then` is called with it, at once or when an answer has come."""

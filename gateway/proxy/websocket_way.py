@@ -57,6 +57,8 @@ class Way(asyncio.Protocol):
         self._held: set[str] = set()
         self.opposite = self
         """The way back; the tunnel sets it."""
+        self.answered = False
+        """What its source says is answered by the gateway itself: it must read that, too."""
         self._take = tunnel.from_client if from_client else tunnel.from_upstream
 
     @property
@@ -119,7 +121,11 @@ class Way(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.blocked_since = asyncio.get_running_loop().time()
         self.opposite.hold("slow")
+        if self.answered:
+            self.hold("unread")
 
     def resume_writing(self) -> None:
         self.blocked_since = 0.0
         self.opposite.go_on("slow")
+        if self.answered:
+            self.go_on("unread")

@@ -193,7 +193,8 @@ class FakeTransport:
     def write(self, data: bytes) -> None:
         self.written += data
 
-    def set_protocol(self, protocol: object) -> None: ...
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -322,3 +323,32 @@ def test_a_refusal_stands_between_messages_also_where_one_in_fragments_comes_at_
     tunnel.from_client(masked_frame(0x1, b"ask no"))
     tunnel.from_upstream(two + three + one + three)
     assert bytes(client.written) == one + two + three + frame(0x1, b"refused") + one + three
+
+
+@pytest.mark.parametrize("holding", [True, False])
+async def test_a_client_that_does_not_read_its_refusals_is_read_no_further(holding: bool) -> None:
+    handler = RecordingHandler(Origin("", 0))
+    handler.holding = holding
+    _, client, upstream, _ = between_fakes(handler)
+    client.protocol.pause_writing()
+    assert [client.reading, upstream.reading] == [not holding, False]
+    client.protocol.resume_writing()
+    assert [client.reading, upstream.reading] == [True, True]
+
+
+def test_refusals_that_cannot_be_said_yet_are_bounded() -> None:
+    def refuse(exchange: Exchange) -> None:
+        exchange.refusal = Refusal(403, "blocked_by_policy", "no")
+
+    handler = RecordingHandler(Origin("", 0))
+    handler.holding, handler.on_ready = True, refuse
+    tunnel, client, _, _ = between_fakes(handler)
+    tunnel.from_upstream(b"\x01\x01a")
+    said = 0
+    while client.reading:
+        tunnel.from_client(masked_frame(0x1, b"ask no"))
+        said += 1
+    assert 0 < said < 100
+    tunnel.from_upstream(b"\x80\x01c")
+    assert bytes(client.written).count(b"refused") == said
+    assert [client.reading] == [True]
