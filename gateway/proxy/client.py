@@ -32,6 +32,8 @@ from gateway.proxy.upgrades import asks_websocket
 if TYPE_CHECKING:
     from gateway.proxy.server import ProxyServer
 
+_MUCH = 64 * 1024
+"""Bytes of a body that came at once: more of it waits for the loop's next turn."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -111,6 +113,17 @@ class ClientConnection(Joining):
             self._head_too_large()  # also trailers and chunk extensions: whatever comes and is not body
         if self._receiving is not None or self._weighed:
             self._weigh()
+            if len(data) >= _MUCH and not (self.closing or self._paused):
+                # libuv goes on reading as long as there is as much: 8 MiB in one turn, in chunks of one byte seconds.
+                self._transport.pause_reading()
+                self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """In the loop's next turn: others had theirs."""
+        if not self.closing:
+            self._steer()
+        elif not self._transport.is_closing():
+            self._transport.resume_reading()  # for what a refused client still sends
 
     def eof_received(self) -> bool:
         return False  # a client that has closed its side is gone: nothing tells a half-closed one from a dead one

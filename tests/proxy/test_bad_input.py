@@ -393,6 +393,12 @@ class StillTransport(asyncio.Transport):
     def resume_reading(self) -> None:
         self.reading = True
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        pass
+
     def abort(self) -> None:
         pass
 
@@ -415,6 +421,31 @@ async def test_a_client_still_full_from_the_last_answer_holds_the_next_upstream_
     while_full = below.reading
     connection.resume_writing()
     assert (while_full, below.reading) == (False, True)
+    connection.connection_lost(None)
+
+
+async def test_of_a_body_that_comes_fast_only_so_much_is_read_in_one_turn(bench: Bench) -> None:
+    client, connection = StillTransport(), ClientConnection(bench.server)
+    connection.connection_made(client)
+    connection.data_received(b"POST /v1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    seen = []
+    for data in (b"1\r\na\r\n" * 100, b"1\r\na\r\n" * 40_000, b"1\r\na\r\n" * 40_000):
+        connection.data_received(data)
+        seen.append(client.reading)
+        await asyncio.sleep(0)
+        seen.append(client.reading)
+    assert seen == [True, True, False, True, False, True]
+    connection.connection_lost(None)
+
+
+async def test_what_a_refused_client_still_sends_is_read_although_much_came_at_once(bench: Bench) -> None:
+    client, connection = StillTransport(), ClientConnection(bench.server)
+    connection.connection_made(client)
+    connection.data_received(b"POST /v1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    connection.data_received(b"1\r\na\r\n" * 40_000)
+    connection.data_received(b"no chunk\r\n")
+    await asyncio.sleep(0)
+    assert (connection.closing, client.reading) == (True, True)
     connection.connection_lost(None)
 
 
