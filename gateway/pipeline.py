@@ -131,7 +131,9 @@ class Pipeline:
         # Unreadable is not empty: what cannot be decoded is assessed as the bytes it is.
         content_type = exchange.header_map.get(b"content-type", b"").decode("latin-1")
         body_bytes = raw or body.joined()
-        if has_too_many_values(body_bytes) and not _reads_many_cheaply(provider):
+        # Vectors cost their bytes, however many numbers they are, and so does what is not taken apart.
+        vectors = provider.operation == "embeddings"
+        if provider.name != "generic" and has_too_many_values(body_bytes, numbers=not vectors):
             self.counters["requests_too_many_values"] += 1
             reading = unreadable_request(body_bytes)
         else:
@@ -337,11 +339,6 @@ class Pipeline:
         name = f"{type(processor).__name__}.{moment}"
         self.failures[name] += 1
         _log.error("a processor failed; the exchange goes on", where=name, error=type(error).__name__)
-
-
-def _reads_many_cheaply(provider: Provider) -> bool:
-    """Vectors cost their bytes, however many numbers they are, and so does what is not taken apart."""
-    return provider.operation == "embeddings" or provider.name == "generic"
 
 
 def _is_long(exchange: Exchange) -> bool:

@@ -10,13 +10,19 @@ _LOOKED_AT = 256 * 1024
 """Bytes; what is shorter has not enough room for harm, and nearly everything is."""
 _STRING_OR_COMMA = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|,', re.DOTALL)
 
+_STRING_OR_OTHER_COMMA = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|,(?![ \t\r\n]*+-?\d)', re.DOTALL)
+"""Not the commas before numbers."""
 
-def has_too_many_values(data: bytes) -> bool:
-    """For any bytes. Linear, at the speed of a search: values stand between commas that are in no string."""
+
+def has_too_many_values(data: bytes, numbers: bool = True) -> bool:
+    """For any bytes. Linear, at the speed of a search: values stand between commas that are in no string.
+
+    `numbers`: they count as well; vectors are many of them, which cost their bytes.
+    """
     if len(data) < _LOOKED_AT or data.count(b",") < MOST_VALUES:
         return False
     commas = 0
-    for found in _STRING_OR_COMMA.finditer(data):
+    for found in (_STRING_OR_COMMA if numbers else _STRING_OR_OTHER_COMMA).finditer(data):
         if found[0] == b",":
             commas += 1
             if commas >= MOST_VALUES:

@@ -20,6 +20,7 @@ from gateway.pipeline import Pipeline
 from gateway.providers.generic import Generic
 from gateway.providers.known import KnownMessageCache
 from gateway.providers.openai_chat import OpenAIChat
+from gateway.providers.openai_embeddings import OpenAIEmbeddings
 from tests.pipeline.fakes import REFUSAL, Collector, Recorder, RequestOnly, SpanDoor, Waiting
 
 REQUEST = json.dumps({"model": "m", "messages": [{"role": "user", "content": "What is a span?"}]}).encode()
@@ -498,3 +499,17 @@ async def test_what_says_too_much_is_counted_and_its_text_is_kept() -> None:
     assert (exchange.request.state, exchange.request.model) == ("unreadable", "m")
     assert exchange.response.state == "unreadable"
     assert (pipeline.counters["requests_too_many_values"], pipeline.counters["answers_cut"]) == (1, 1)
+
+
+@pytest.mark.parametrize(("unit", "state"), [(b",1", "full"), (b",{}", "unreadable")])
+async def test_what_is_to_be_embedded_may_be_many_numbers_and_not_many_values(unit: bytes, state: str) -> None:
+    pipeline = Pipeline(
+        (), (), {"openai_embeddings": OpenAIEmbeddings(), "generic": Generic()}, KnownMessageCache(), 1 << 24
+    )
+    exchange = an_exchange(request=b'{"model":"m","input":[1' + unit * 200_000 + b"]}", limit=1 << 20)
+    exchange.api = "openai_embeddings"
+    pipeline.end(exchange)
+    pipeline.drain()
+    assert exchange.request is not None
+    assert exchange.request.state == state
+    assert pipeline.counters["requests_too_many_values"] == (state == "unreadable")

@@ -5,6 +5,7 @@ import pytest
 from gateway.providers import abundance, reader
 from gateway.providers.abundance import MOST_VALUES, has_too_many_values
 from gateway.providers.anthropic_messages import AnthropicMessages
+from gateway.providers.lenient import repaired
 from gateway.providers.openai_chat import OpenAIChat
 
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
@@ -29,6 +30,18 @@ def test_values_are_counted(piece: bytes) -> None:
 )
 def test_many_bytes_are_not_many_values(body: bytes) -> None:
     assert not has_too_many_values(body)
+
+
+@pytest.mark.parametrize("piece", [b"{},", b"[1],", b'"",', b"1, {}, -1,"])
+def test_numbers_need_not_count_and_all_else_does(piece: bytes) -> None:
+    assert has_too_many_values(b"[" + piece * 200_000 + b"1]", numbers=False)
+    assert not has_too_many_values(b"[[" + b"1, -0.25,\n7e-3," * 200_000 + b"1]]", numbers=False)
+
+
+def test_what_says_too_much_is_not_mended_but_vectors_are() -> None:
+    with pytest.raises(ValueError, match="too many values"):
+        repaired(b'[NaN,{"a":0}' + b',{"a":0}' * 200_000 + b"]")
+    assert repaired(b"[NaN" + b",0.5" * 200_000 + b"]").startswith(b"[null,0.5,")
 
 
 def test_a_whole_answer_of_too_many_values_is_raw_text() -> None:
