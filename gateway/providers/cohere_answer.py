@@ -124,17 +124,20 @@ def _wire(message: dict[str, Any]) -> WireMessage:
 
 
 def usage_of(said: Any) -> Usage:
-    """Counts are doubles. `tokens` are what went through the model; what is billed may be fewer."""
+    """Counts are doubles. `tokens` went through the model, `billed_units` are paid for and may be fewer: where both are
+    said the bill counts (semantic-conventions-genai, gen_ai.usage.input_tokens)."""
     fields = said if isinstance(said, dict) else {}
     into, out = _count(fields, "input_tokens"), _count(fields, "output_tokens")
     if into is None and out is None:
         return Usage()
     cached = count_or_none(fields.get("cached_tokens"))
+    if cached is not None and into is not None and cached > into:
+        cached = None  # counted in what went through the model: no part of a smaller bill, which the convention wants
     return Usage("partial" if into is None or out is None else "reported", into, out, cached)
 
 
 def _count(usage: dict[str, Any], name: str) -> int | None:
-    for kind in ("tokens", "billed_units"):
+    for kind in ("billed_units", "tokens"):
         counts = usage.get(kind)
         if isinstance(counts, dict) and (count := count_or_none(counts.get(name))) is not None:
             return count
