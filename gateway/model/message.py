@@ -65,6 +65,12 @@ class File(_Part, frozen=True, tag="file"):
     file_id: str
 
 
+class Compaction(_Part, frozen=True, tag="compaction"):
+    """Stands for the conversation before it; without content where only the provider can read it."""
+
+    content: str | None = None
+
+
 class Other(_Part, frozen=True, tag="other"):
     """A part of a kind this version does not know: kept, not interpreted."""
 
@@ -73,7 +79,17 @@ class Other(_Part, frozen=True, tag="other"):
 
 
 Part = (
-    Text | Reasoning | ToolCall | ToolCallResponse | ServerToolCall | ServerToolCallResponse | Blob | Uri | File | Other
+    Text
+    | Reasoning
+    | ToolCall
+    | ToolCallResponse
+    | ServerToolCall
+    | ServerToolCallResponse
+    | Blob
+    | Uri
+    | File
+    | Compaction
+    | Other
 )
 
 
@@ -104,6 +120,8 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     role: Role
     json: bytes
     texts: tuple[str, ...]
+    compacts: bool = False
+    """A part of it stands for the conversation before it."""
     notes: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property

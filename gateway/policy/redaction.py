@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.model.message import (
     Blob,
+    Compaction,
     Entry,
     File,
     Message,
@@ -37,6 +38,7 @@ _FIELDS: dict[type, str] = {
     ToolCallResponse: "response",
     ServerToolCall: "server_tool_call",
     ServerToolCallResponse: "server_tool_call_response",
+    Compaction: "content",
     Other: "content",
     Uri: "uri",
     File: "file_id",

@@ -5,10 +5,12 @@ from typing import Any
 import msgspec
 
 from gateway.model.message import FinishReason, ResponseReading, Usage
+from gateway.providers import settings
 from gateway.providers.anthropic_blocks import neutral
 from gateway.providers.errors import error_type_of
 from gateway.providers.known import entry_of
 from gateway.providers.lenient import count_or_none, text_or_none
+from gateway.providers.parts import went_on
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -21,8 +23,15 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "compaction": "compaction",
 }
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-_STREAMED = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+_STREAMED = {
+    "text_delta": "text",
+    "thinking_delta": "thinking",
+    "input_json_delta": "partial_json",
+    "compaction_delta": "content",
+}
 """The field of each kind of delta that holds its text; other kinds (signatures, citations) are not what was said."""
+_TYPES = {"thinking": "thinking", "content": "compaction"}
+"""What a block is whose beginning was not seen, by such a field."""
 
 
 class _Body(msgspec.Struct):
@@ -53,11 +62,23 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 class AnthropicMessagesAnswer:
     """Implements `Answer`."""
 
-    __slots__ = ("_blocks", "_final_usage", "_message", "_reading", "_started", "_status", "_usage", "ended")
+    __slots__ = (
+        "_blocks",
+        "_compacted",
+        "_final_usage",
+        "_message",
+        "_reading",
+        "_started",
+        "_status",
+        "_usage",
+        "ended",
+    )
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, compacted: bool = False) -> None:
+        """`compacted`: the request says so."""
         self.ended = False
         self._status = status
+        self._compacted = compacted
         self._reading = ResponseReading()
         self._message = _Body()
         self._started = False
@@ -126,7 +147,10 @@ class AnthropicMessagesAnswer:
             content = message.content
             if self._blocks:
                 content = [block.whole() for _, block in sorted(self._blocks.items())]
-            reading.messages.append(entry_of(neutral(message.role or "assistant", content, reason)))
+            said = neutral(message.role or "assistant", content, reason)
+            reading.messages.append(entry_of(said))
+            if not self._compacted and went_on(said.parts):
+                reading.attributes.append((settings.COMPACTED, True))
             reading.finish_reasons.append(reason)
             reading.raw_finish_reasons.append(raw)
         elif self._status < 400:
@@ -166,7 +190,7 @@ class _Block:
             self._pieces.setdefault(field, []).append(text)
 
     def whole(self) -> dict[str, Any]:
-        block = self.start or {"type": "thinking" if "thinking" in self._pieces else "text"}
+        block = self.start or {"type": next((_TYPES[field] for field in self._pieces if field in _TYPES), "text")}
         for field, pieces in self._pieces.items():
             text = "".join(pieces)
             if field == "partial_json":

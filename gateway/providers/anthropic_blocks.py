@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.model.message import (
+    Compaction,
     File,
     FinishReason,
     Message,
@@ -84,6 +85,8 @@ def _block(block: dict[str, Any], depth: int) -> list[Part]:
             return [Text(text)] if text else []
         case "thinking" if isinstance(thinking := block.get("thinking"), str):
             return [Reasoning(thinking)]
+        case "compaction" if isinstance(summary := block.get("content"), str):  # null: it failed
+            return [Compaction(summary)]
         case "redacted_thinking":
             return [Other(kind)]
         case "tool_use":

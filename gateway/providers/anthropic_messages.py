@@ -83,6 +83,7 @@ class AnthropicMessages:
         large = (("tools", (decoded.tools,)), ("system", (decoded.system,)), ("messages", messages))
         add_unread(reading, body, _NAMES, large, known)
         _add_settings(reading.attributes, decoded)
+        settings.add_compacted(reading.attributes, reading.messages)
         if isinstance(decoded.metadata, dict):
             for field in _METADATA_HINTS:
                 settings.add_hint(reading.session_hints, "metadata." + field, decoded.metadata.get(field))
@@ -94,7 +95,7 @@ class AnthropicMessages:
         return reading
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
-        return BodyReader(AnthropicMessagesAnswer(status), status, content_type)
+        return BodyReader(AnthropicMessagesAnswer(status, settings.says_compacted(request)), status, content_type)
 
     def refusal(self, refusal: Refusal) -> bytes:
         kind = _ERROR_TYPES.get(refusal.status, "api_error" if refusal.status >= 500 else "invalid_request_error")

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.model.message import (
+    Compaction,
     Entry,
     Message,
     Other,
@@ -44,8 +45,10 @@ def entry_of(message: Message | Unread) -> Entry:
     parts = message.parts
     # Most messages are one text: asked directly, a third of the time that the general way takes.
     plain = len(parts) == 1 and type(parts[0]) is Text and message.name is None and message.role in ROLES
-    texts = (parts[0].content,) if plain else texts_of(message)  # type: ignore[union-attr]
-    return Entry(blake2b(json, digest_size=16).digest(), message.role, json, texts + more if more else texts)
+    texts: tuple[str, ...] = (parts[0].content,) if plain else texts_of(message)  # type: ignore[union-attr, assignment]
+    compacts = not plain and any(isinstance(part, Compaction) for part in parts)
+    digest = blake2b(json, digest_size=16).digest()
+    return Entry(digest, message.role, json, texts + more if more else texts, compacts)
 
 
 def texts_of(message: Message) -> tuple[str, ...]:
@@ -64,7 +67,7 @@ def values_read(message: Message) -> list[Any]:
 def _value_read(part: Part) -> Any:
     """What a detector reads of a part: None where there is nothing to read."""
     match part:
-        case Text(content=value) | Reasoning(content=value):
+        case Text(content=value) | Reasoning(content=value) | Compaction(content=value):
             return value
         case ToolCall(arguments=value) | ToolCallResponse(response=value):
             return value if value is not None else "null"

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.model.message import (
+    Compaction,
     File,
     FinishReason,
     Message,
@@ -124,7 +125,9 @@ def parts_of(item: Any) -> list[Part]:
         case str() if kind.endswith("_call_output"):
             response = {"type": kind.removesuffix("_call_output"), "output": _bare(item.get("output"))}
             return [ServerToolCallResponse(response, call)]
-        case "compaction" | "item_reference":
+        case "compaction":
+            return [Compaction()]
+        case "item_reference":
             return [Other(kind)]
     return [unknown(kind, item)]
 

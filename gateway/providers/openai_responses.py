@@ -113,12 +113,14 @@ class OpenAIResponses:
         large = [(name, (getattr(decoded, name),)) for name in ("tools", "instructions", "input")]
         add_unread(reading, body, _NAMES, large, known)
         _add_settings(reading.attributes, decoded)
+        settings.add_compacted(reading.attributes, reading.messages)
         reading.user = text_or_none(decoded.user) or text_or_none(decoded.safety_identifier)
         _add_hints(reading.session_hints, decoded)
         return reading
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
-        return BodyReader(OpenAIResponsesAnswer(status), status, content_type)
+        answer = OpenAIResponsesAnswer(status, compacted=settings.says_compacted(request))
+        return BodyReader(answer, status, content_type)
 
     def refusal(self, refusal: Refusal) -> bytes:
         return openai_error(refusal)

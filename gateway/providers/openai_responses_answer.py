@@ -15,6 +15,7 @@ from gateway.providers.known import entry_of
 from gateway.providers.lenient import text_or_none
 from gateway.providers.openai_item import CLIENT_CALLS, message_of
 from gateway.providers.openai_tokens import tokens_of
+from gateway.providers.parts import went_on
 
 _TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete", "response.cancelled"})
 _REASONS: dict[str, FinishReason] = {
@@ -72,11 +73,13 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 class OpenAIResponsesAnswer:
     """Implements `Answer`."""
 
-    __slots__ = ("_error", "_items", "_poll", "_response", "_status", "_whole", "ended")
+    __slots__ = ("_compacted", "_error", "_items", "_poll", "_response", "_status", "_whole", "ended")
 
-    def __init__(self, status: int, poll: bool = False) -> None:
+    def __init__(self, status: int, poll: bool = False, compacted: bool = False) -> None:
+        """`compacted`: the request says so."""
         self.ended = False
         self._status = status
+        self._compacted = compacted
         self._poll = poll
         self._whole = False
         self._response = _Response()
@@ -144,7 +147,10 @@ class OpenAIResponsesAnswer:
             return
         reason, raw = self._reason(items, status)
         if items:
-            reading.messages.append(entry_of(message_of(items, reason, "assistant")))
+            said = message_of(items, reason, "assistant")
+            reading.messages.append(entry_of(said))
+            if not self._compacted and went_on(said.parts):
+                reading.attributes.append((settings.COMPACTED, True))
         reading.finish_reasons.append(reason)
         reading.raw_finish_reasons.append(raw)
 

@@ -4,13 +4,14 @@ Bytes of images, audio and files never get into a part: size, type and hash stan
 """
 
 from binascii import a2b_base64
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from gateway.model.message import Blob, Other, Part, Text, Uri
+from gateway.model.message import Blob, Compaction, Other, Part, Text, Uri
 from gateway.providers.lenient import check_names, text_or_none, value_of
 
 _DEPTH_LIMIT = 100
@@ -91,6 +92,11 @@ def _deep(value: Any, limit: int) -> bool:
     if isinstance(value, list):
         return limit == 0 or any(_deep(item, limit - 1) for item in value)
     return False
+
+
+def went_on(parts: Sequence[Part]) -> bool:
+    """Whether the model, in this very answer, compacted the conversation and spoke on from there."""
+    return any(isinstance(part, Compaction) for part in parts[:-1]) and not isinstance(parts[-1], Compaction)
 
 
 def result_of(parts: tuple[Part, ...]) -> Any:

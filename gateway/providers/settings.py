@@ -3,8 +3,10 @@
 Names: OpenTelemetry GenAI conventions, client-inference. `gen_ai.request.stream` is the reading's `stream`, not here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isfinite
+
+from gateway.model.message import Entry, RequestReading
 
 Attributes = list[tuple[str, str | int | float | bool | tuple[str, ...]]]
 
@@ -25,6 +27,8 @@ PROMPT_NAME = "gen_ai.prompt.name"
 PROMPT_VERSION = "gen_ai.prompt.version"
 DIMENSIONS = "gen_ai.embeddings.dimension.count"
 ENCODING_FORMATS = "gen_ai.request.encoding_formats"
+COMPACTED = "gen_ai.conversation.compacted"
+"""True where what the model had before it was a shorter view of the conversation; never false."""
 GUARDRAIL_ID = "aws.bedrock.guardrail.id"
 COUNTED_TOKENS = "spangate.counted.input_tokens"
 """What a token-counting call answered. No usage: nothing was generated, and totals must not grow by asking."""
@@ -80,6 +84,17 @@ def add_usual(attributes: Attributes, body: object) -> None:
     """What of a request's body has a name that several APIs have for the same."""
     for field, name, add in _USUAL:
         add(attributes, name, getattr(body, field, None))
+
+
+def add_compacted(attributes: Attributes, messages: Sequence[Entry]) -> None:
+    """Of a request's messages."""
+    if [entry for entry in messages if entry.compacts]:
+        attributes.append((COMPACTED, True))
+
+
+def says_compacted(request: RequestReading | None) -> bool:
+    """Then the answer need not say it again."""
+    return request is not None and (COMPACTED, True) in request.attributes
 
 
 def add_hint(hints: dict[str, str], path: str, value: object) -> None:

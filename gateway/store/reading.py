@@ -93,6 +93,8 @@ def _read_part(part: dict[str, object]) -> ReadPart:
     match part.get("type"):
         case "text":
             return ReadPart("text", "", _text(part.get("content")))
+        case "compaction":
+            return ReadPart("text", "compaction", _text(part.get("content")))
         case "reasoning":
             return ReadPart("reasoning", "reasoning", _text(part.get("content")))
         case "tool_call":
