@@ -3,24 +3,10 @@
 Source: types of anthropic 2.14 (`types/message_count_tokens_params.py`, `types/message_tokens_count.py`).
 """
 
-from typing import Any
-
-import msgspec
-
 from gateway.contracts import ResponseReader
-from gateway.model.message import RequestReading, ResponseReading
-from gateway.providers import settings
+from gateway.model.message import RequestReading
 from gateway.providers.anthropic_messages import AnthropicMessages
-from gateway.providers.counts import CountsReader
-from gateway.providers.errors import error_type_of
-
-
-class _Answer(msgspec.Struct):
-    input_tokens: Any = None
-    error: Any = None
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
+from gateway.providers.counts import CountsReader, take_input_tokens
 
 
 class AnthropicCount(AnthropicMessages):
@@ -33,11 +19,4 @@ class AnthropicCount(AnthropicMessages):
         return method == "POST" and (path.endswith("/v1/messages/count_tokens") or path == "/messages/count_tokens")
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
-        return CountsReader(status, _take)
-
-
-def _take(body: bytes, reading: ResponseReading) -> None:
-    answer = _decode_answer(body)
-    if answer.error is not None:
-        reading.error_type = error_type_of(answer.error)
-    settings.add_int(reading.attributes, settings.COUNTED_TOKENS, answer.input_tokens)
+        return CountsReader(status, take_input_tokens)

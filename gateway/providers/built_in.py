@@ -16,6 +16,7 @@ from gateway.providers.gemini_count import GeminiCount
 from gateway.providers.gemini_embed import GeminiEmbed
 from gateway.providers.gemini_generate import GeminiGenerate
 from gateway.providers.generic import Generic
+from gateway.providers.mistral_agents import MistralAgents
 from gateway.providers.mistral_fim import MistralFim
 from gateway.providers.ollama_chat import OllamaChat
 from gateway.providers.ollama_embed import OllamaEmbed
@@ -28,6 +29,7 @@ from gateway.providers.openai_moderations import OpenAIModerations
 from gateway.providers.openai_realtime import OpenAIRealtime
 from gateway.providers.openai_realtime_socket import RealtimeSocket
 from gateway.providers.openai_responses import OpenAIResponses, OpenAIResponsesPoll
+from gateway.providers.openai_responses_count import OpenAIResponsesCount
 from gateway.providers.openai_responses_socket import ResponsesSocket
 from gateway.providers.openai_speech import OpenAISpeech
 from gateway.providers.openai_transcriptions import OpenAITranscriptions
@@ -38,6 +40,7 @@ def formats() -> Sequence[Provider]:
     return (
         OpenAIChat(),
         OpenAIResponses(),
+        OpenAIResponsesCount(),
         OpenAIResponsesPoll(),
         OpenAICompletions(),
         OpenAIEmbeddings(),
@@ -67,6 +70,7 @@ def formats() -> Sequence[Provider]:
         CohereEmbed(),
         CohereRerank(),
         MistralFim(),
+        MistralAgents(),
         Generic(),
     )
 

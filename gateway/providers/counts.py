@@ -1,11 +1,32 @@
 """Reads answers of which only the facts count: vectors, rankings, counted tokens. Vectors never get into a reading."""
 
 from collections.abc import Callable
+from typing import Any
+
+import msgspec
 
 from gateway.model.message import ResponseReading
+from gateway.providers import settings
+from gateway.providers.errors import error_type_of
 from gateway.providers.lenient import raw_entry, repaired
 
 _VECTORS = (b'"embedding', b'"values"')
+
+
+class _InputTokens(msgspec.Struct):
+    input_tokens: Any = None
+    error: Any = None
+
+
+_decode_input_tokens = msgspec.json.Decoder(_InputTokens).decode
+
+
+def take_input_tokens(body: bytes, reading: ResponseReading) -> None:
+    """A count as Anthropic and OpenAI answer it."""
+    answer = _decode_input_tokens(body)
+    if answer.error is not None:
+        reading.error_type = error_type_of(answer.error)
+    settings.add_int(reading.attributes, settings.COUNTED_TOKENS, answer.input_tokens)
 
 
 class CountsReader:

@@ -1,4 +1,5 @@
-"""OpenAI's Responses (`POST …/responses`), also as Azure and compatible servers speak it, and its polls. No I/O.
+"""OpenAI's Responses (`POST …/responses`, `…/responses/compact`), also as Azure and compatible servers speak it, and
+its polls. No I/O.
 
 Source: types of openai 3.54 (`types/responses/response_create_params.py`), OpenAI's API reference.
 """
@@ -93,7 +94,7 @@ class OpenAIResponses:
     operation = "chat"
 
     def matches(self, method: str, path: str) -> bool:
-        return method == "POST" and path.endswith("/responses")
+        return method == "POST" and path.endswith(("/responses", "/responses/compact"))
 
     def read_request(
         self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""

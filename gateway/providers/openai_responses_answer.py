@@ -24,6 +24,8 @@ _REASONS: dict[str, FinishReason] = {
     "content_filter": "content_filter",
     "steered": "stop",  # the user went on before the model was through
 }
+_COMPACTED = "response.compaction"
+"""What an answer is that has no status: everything so far as one item that stands for it."""
 _WAITING = frozenset({"queued", "in_progress"})
 _DELTAS: dict[str, tuple[str, str]] = {
     "response.output_text.delta": ("message", "output_text"),
@@ -42,6 +44,7 @@ _DELTAS: dict[str, tuple[str, str]] = {
 
 class _Response(msgspec.Struct):
     id: Any = None
+    object: Any = None
     model: Any = None
     status: Any = None
     error: Any = None
@@ -165,7 +168,7 @@ class OpenAIResponsesAnswer:
                 return _REASONS.get(raw, "stop"), raw
             case "failed" | "cancelled":
                 return "error", status
-        return "error", ""
+        return ("compaction", _COMPACTED) if self._response.object == _COMPACTED else ("error", "")
 
 
 def _place(event: _Event) -> int:

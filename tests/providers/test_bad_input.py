@@ -35,7 +35,7 @@ CHATS: list[Provider] = [OpenAIChat(), AnthropicMessages(), BedrockConverse(), O
 GOOGLE: list[Provider] = [GeminiGenerate(), GeminiCount(), GeminiEmbed()]
 ALL: list[Provider] = list(formats())
 PROMPTED = {f"openai_{name}" for name in words("responses responses_poll completions images transcriptions")}
-PROMPTED |= {"ollama_embeddings", "mistral_fim"}
+PROMPTED |= {"ollama_embeddings", "mistral_fim", "openai_responses_count"}
 """APIs that may have a prompt where others have messages."""
 DEEP = b"[" * 10_000 + b"]" * 10_000
 WRONG: list[Any] = [

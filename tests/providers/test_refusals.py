@@ -152,6 +152,8 @@ def test_our_code_stands_in_the_error(make: Callable[[Refusal], bytes]) -> None:
         (OpenAIChat(), "POST", "/v1/completions", False),
         (OpenAIResponses(), "POST", "/v1/responses", True),
         (OpenAIResponses(), "POST", "/openai/v1/responses", True),
+        (OpenAIResponses(), "POST", "/v1/responses/compact", True),
+        (OpenAIResponses(), "POST", "/v1/responses/input_tokens", False),
         (OpenAIResponses(), "POST", "/v1/responses/resp_1/cancel", False),
         (OpenAIResponsesPoll(), "GET", "/v1/responses/resp_1", True),
         (OpenAIResponsesPoll(), "GET", "/v1/responses/resp_1/input_items", False),
