@@ -17,7 +17,6 @@ from gateway.units import ConfigModel
 
 ContentSetting = Literal["full", "redacted", "none"]
 _NO_REQUEST, _NO_RESPONSE = RequestReading(), ResponseReading()
-_CAPTURE_WORST_FIRST = ("unreadable", "truncated", "off", "full")
 
 
 class StoreConfig(ConfigModel):
@@ -116,7 +115,7 @@ def record_of(
         exchange.end or "shutdown",
         response.error_type or exchange.error_type,
         exchange.verdict.outcome,
-        _capture(exchange),
+        exchange.capture,
         exchange.started_ns,
         exchange.started_ns + exchange.duration_ns,
         (exchange.first_byte_ns - opened) / 1e6 if exchange.first_byte_ns else None,
@@ -203,14 +202,3 @@ def _first_said(entry: Entry, content: bytes) -> str:
             return beginning
         wrapped = wrapped or beginning
     return wrapped
-
-
-def _capture(exchange: Exchange) -> str:
-    """The worse of what was captured of the two bodies."""
-    request, response = exchange.request, exchange.response
-    if request is not None and response is not None and request.state == response.state:
-        return request.state
-    if request is None and response is None:
-        return "off"
-    states = [reading.state for reading in (request, response) if reading is not None]
-    return next(state for state in _CAPTURE_WORST_FIRST if state in states)

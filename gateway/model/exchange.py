@@ -4,11 +4,14 @@ from typing import Literal
 
 import msgspec
 
-from gateway.model.message import RequestReading, ResponseReading
+from gateway.model.message import ReadingState, RequestReading, ResponseReading
 from gateway.model.session import SessionRef
 from gateway.model.verdict import Verdict
 
 End = Literal["finished", "client_gone", "upstream_gone", "upstream_error", "timeout", "blocked", "refused", "shutdown"]
+_WORST_FIRST: tuple[ReadingState, ...] = ("unreadable", "truncated", "off", "full")
+NOT_UNDERSTOOD = "generic"
+"""The wire format of whatever no other is."""
 Participant = Literal["user", "agent", "llm", "tool", "memory"]
 Headers = list[tuple[bytes, bytes]]
 """Names and values as they came: case, order and duplicates kept."""
@@ -97,7 +100,7 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     api: str = ""
     """The wire format's name: `openai_chat`, `anthropic_messages`, `generic`."""
     operation: str = ""
-    """`gen_ai.operation.name`: `chat`; "" where the wire format is not understood."""
+    """`gen_ai.operation.name`: `chat`; "" where the conventions have no name for it, or nobody knows what it is."""
     server_address: str = ""
     server_port: int = 0
 
@@ -147,3 +150,16 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     @property
     def outcome(self) -> str:
         return self.verdict.outcome
+
+    @property
+    def capture(self) -> ReadingState:
+        """The worse of how much of the two bodies is known; where nobody here understands the API that is nothing."""
+        request, response = self.request, self.response
+        if request is None and response is None:
+            return "off"
+        if self.api == NOT_UNDERSTOOD:
+            return "unreadable"
+        if request is not None and response is not None and request.state == response.state:
+            return request.state
+        states = [reading.state for reading in (request, response) if reading is not None]
+        return next(state for state in _WORST_FIRST if state in states)

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from gateway.contracts import KnownMessages, ResponseReader
-from gateway.model.exchange import Refusal
+from gateway.model.exchange import NOT_UNDERSTOOD, Refusal
 from gateway.model.message import RequestReading, ResponseReading
 from gateway.providers.errors import error_type_of
 from gateway.providers.lenient import body_entry
@@ -31,7 +31,7 @@ _decode_body = msgspec.json.Decoder(_Body).decode
 class Generic:
     """Implements `Provider`; the last one asked."""
 
-    name = "generic"
+    name = NOT_UNDERSTOOD
     operation = ""
 
     def matches(self, method: str, path: str) -> bool:

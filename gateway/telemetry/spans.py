@@ -181,7 +181,7 @@ def _add_outcome(parts: Parts, exchange: Exchange, error: str | None) -> None:
             exchange.status,
             tuple(response.finish_reasons) if response is not None else (),
             tuple(response.raw_finish_reasons) if response is not None else (),
-            _capture(request, response),
+            exchange.capture,
         )
     )
     if exchange.usage_injected:
@@ -282,19 +282,6 @@ def _error_type(exchange: Exchange) -> str | None:
     if exchange.status >= 400:
         return str(exchange.status)
     return exchange.end if exchange.end != "finished" else None
-
-
-_CAPTURE_STATES = ("unreadable", "truncated", "off", "full")
-"""Worst first."""
-
-
-def _capture(request: RequestReading | None, response: ResponseReading | None) -> str:
-    if request is None and response is None:
-        return "off"
-    if request is not None and response is not None and request.state == response.state:
-        return request.state
-    states = [reading.state for reading in (request, response) if reading is not None]
-    return next(state for state in _CAPTURE_STATES if state in states)
 
 
 def _evaluations(exchange: Exchange, ended_ns: int) -> list[SpanEvent]:

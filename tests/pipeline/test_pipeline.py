@@ -513,3 +513,24 @@ async def test_what_is_to_be_embedded_may_be_many_numbers_and_not_many_values(un
     assert exchange.request is not None
     assert exchange.request.state == state
     assert pipeline.counters["requests_too_many_values"] == (state == "unreadable")
+
+
+async def test_a_call_of_an_api_that_nobody_understands_says_so_on_its_span() -> None:
+    collector, generic = Collector(), Generic()
+    exchange = an_exchange(b'{"model":"m","assistant_id":"asst_1"}', b'{"id":"run_1","status":"queued"}')
+    exchange.api, exchange.operation = generic.name, generic.operation
+    await finished(a_pipeline(exporters=[collector]), exchange)
+    [span] = collector.spans
+    assert dict(span.attributes)["spangate.capture"] == "unreadable"
+    assert "gen_ai.operation.name" not in dict(span.attributes)
+    # What agents were shown is all there was: nothing of it is missing for them.
+    assert exchange.request is not None
+    assert exchange.request.state == "full"
+
+
+async def test_a_call_that_was_understood_says_so_too_even_where_it_has_no_operation() -> None:
+    collector = Collector()
+    exchange = an_exchange()
+    exchange.operation = ""
+    await finished(a_pipeline(exporters=[collector]), exchange)
+    assert dict(collector.spans[0].attributes)["spangate.capture"] == "full"
