@@ -6,7 +6,7 @@ never wait, and a coroutine for each of them would cost more than the work (a ta
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from gateway.model.exchange import Exchange, Refusal
 from gateway.model.message import Entry, Message, RequestReading, ResponseReading, Unread
@@ -72,6 +72,14 @@ class Provider(Protocol):
 
         `content_type`: of the response, for APIs that stream in more than one framing. `first`: no event has left yet.
         """
+
+
+@runtime_checkable
+class AsksInTarget(Protocol):
+    """A wire format whose requests may have no body: all that is asked stands in path and query."""
+
+    def read_target(self, target: str) -> RequestReading:
+        """`target` as in `Provider.read_request`. Never raises."""
 
 
 class Processor(Protocol):

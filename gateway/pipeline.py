@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import structlog
 
-from gateway.contracts import Exporter, KnownMessages, Processor, Provider, ResponseReader
+from gateway.contracts import AsksInTarget, Exporter, KnownMessages, Processor, Provider, ResponseReader
 from gateway.model.exchange import Captured, Exchange
 from gateway.model.message import RequestReading, ResponseReading
 from gateway.model.span import Span
@@ -50,6 +50,7 @@ class Pipeline:
     ) -> None:
         """`providers`: by wire format's name."""
         self._providers = providers
+        self._asking_in_target = {name: each for name, each in providers.items() if isinstance(each, AsksInTarget)}
         self._known = known
         self._exporters = exporters
         self.reads_answers = any(processor.needs_answer for processor in processors)
@@ -109,8 +110,11 @@ class Pipeline:
 
     def reading(self, exchange: Exchange) -> RequestReading | None:
         """What the request says; read once, when somebody first needs it."""
-        if exchange.request is None and exchange.request_body.size:
-            exchange.request = self._read_request(exchange)
+        if exchange.request is None:
+            if exchange.request_body.size:
+                exchange.request = self._read_request(exchange)
+            elif (provider := self._asking_in_target.get(exchange.api)) is not None:
+                exchange.request = provider.read_target(exchange.target)
         return exchange.request
 
     def _try_reading(self, exchange: Exchange) -> None:

@@ -73,7 +73,7 @@ class PolicyProcessor(Processor):
 
     def _inlet(self, exchange: Exchange, part: Part, timed: bool = False, released: bool = False) -> list[Assessment]:
         reading = exchange.request
-        if reading is None and not exchange.request_body.size:
+        if not exchange.request_body.size and (reading is None or not reading.messages):
             return self._policies.skipped("inlet", part, "the request has no body")
         if reading is not None and reading.state == "off":
             return self._policies.skipped("inlet", part, "content is not captured")

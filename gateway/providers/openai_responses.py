@@ -6,6 +6,7 @@ Source: types of openai 3.54 (`types/responses/response_create_params.py`), Open
 
 import re
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -141,6 +142,13 @@ class OpenAIResponsesPoll(OpenAIResponses):
 
     def matches(self, method: str, path: str) -> bool:
         return method == "GET" and _ONE_RESPONSE.fullmatch(path) is not None
+
+    def read_target(self, target: str) -> RequestReading:
+        """`?stream=true&starting_after=5` goes on with a stream that was left."""
+        asked = parse_qs(target.partition("?")[2], errors="replace", max_num_fields=None)
+        reading = RequestReading(stream=asked.get("stream", [""])[-1].lower() == "true")
+        settings.add_text(reading.attributes, settings.STREAM_CURSOR, asked.get("starting_after", [""])[-1])
+        return reading
 
     def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
         return BodyReader(OpenAIResponsesAnswer(status, poll=True), status, content_type)

@@ -21,6 +21,7 @@ from gateway.providers.generic import Generic
 from gateway.providers.known import KnownMessageCache
 from gateway.providers.openai_chat import OpenAIChat
 from gateway.providers.openai_embeddings import OpenAIEmbeddings
+from gateway.providers.openai_responses import OpenAIResponsesPoll
 from tests.pipeline.fakes import REFUSAL, Collector, Recorder, RequestOnly, SpanDoor, Waiting
 
 REQUEST = json.dumps({"model": "m", "messages": [{"role": "user", "content": "What is a span?"}]}).encode()
@@ -534,3 +535,22 @@ async def test_a_call_that_was_understood_says_so_too_even_where_it_has_no_opera
     exchange.operation = ""
     await finished(a_pipeline(exporters=[collector]), exchange)
     assert dict(collector.spans[0].attributes)["spangate.capture"] == "full"
+
+
+async def test_what_is_asked_without_a_body_is_read_from_the_target() -> None:
+    collector, poll = Collector(), OpenAIResponsesPoll()
+    exchange = an_exchange(b"", b'data: {"type":"response.output_text.delta","delta":"Work"}\n\n')
+    exchange.method, exchange.target = "GET", "/v1/responses/resp_1?stream=true&starting_after=5"
+    exchange.api, exchange.operation = poll.name, poll.operation
+    exchange.opened_ns, exchange.first_byte_ns = 1_000_000_000, 1_250_000_000
+    formats: dict[str, Provider] = {poll.name: poll, "generic": Generic()}
+    await finished(Pipeline([], [collector], formats, KnownMessageCache()), exchange)
+    said = dict(collector.spans[0].attributes)
+    assert said["gen_ai.request.stream"] is True
+    assert said["gen_ai.request.stream_cursor"] == "5"
+    assert said["gen_ai.response.time_to_first_chunk"] == 0.25
+
+
+def test_a_call_without_a_body_that_asks_nothing_in_its_target_has_no_reading() -> None:
+    exchange = an_exchange(b"")
+    assert a_pipeline().reading(exchange) is None

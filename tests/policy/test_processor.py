@@ -140,6 +140,13 @@ def test_no_reading_is_a_gap_where_there_was_a_body_and_nothing_where_there_was_
     assert [(a.outcome, a.state) for a in empty.verdict.assessments] == [("allowed", "skipped")]
 
 
+def test_a_request_that_asks_in_its_target_has_nothing_to_assess(said: Say, agent: Make) -> None:
+    poll = exchange()
+    poll.request_body = Captured(100)
+    processor(agent()).on_request(poll)
+    assert [(a.outcome, a.state) for a in poll.verdict.assessments] == [("allowed", "skipped")]
+
+
 def test_our_own_mistake_follows_on_error(said: Say, agent: Make) -> None:
     broken = said("hello")
     broken.notes = None  # type: ignore[assignment]

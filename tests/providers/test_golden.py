@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.contracts import Provider
+from gateway.contracts import AsksInTarget, Provider
 from gateway.model.message import RequestReading, ResponseReading
 from gateway.providers.built_in import formats
 from gateway.providers.known import KnownMessageCache
@@ -38,15 +38,17 @@ def name_of(case: Path) -> str:
 
 def read_request(case: Path) -> RequestReading | None:
     """From JSON or from a form; a case without a request is a GET. `target.txt`: where the path says something too."""
-    target = case / "target.txt"
+    target, provider = case / "target.txt", PROVIDERS[case.parent.name]
     for name, content_type in (("request.json", "application/json"), ("request.form", FORM_TYPE)):
         if (file := case / name).exists():
-            return PROVIDERS[case.parent.name].read_request(
+            return provider.read_request(
                 file.read_bytes(),
                 KnownMessageCache(),
                 target.read_text().strip() if target.exists() else "",
                 content_type,
             )
+    if target.exists() and isinstance(provider, AsksInTarget):
+        return provider.read_target(target.read_text().strip())
     return None
 
 
