@@ -9,7 +9,10 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 Role = str  # "system" | "user" | "assistant" | "tool" | whatever the API said
-FinishReason = Literal["stop", "length", "content_filter", "tool_call", "compaction", "error"]
+FinishReason = str
+"""One of `FINISH_REASONS`, or an API's own word that nobody here knows: what it means is not guessed."""
+FINISH_REASONS = frozenset({"stop", "length", "content_filter", "tool_call", "compaction", "error"})
+"""The conventions' own; `error` also where one was to come and did not."""
 
 
 class _Part(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):

@@ -143,7 +143,7 @@ class AnthropicMessagesAnswer:
         reading.usage = self._counted()
         if self._started or self._blocks:
             raw = message.stop_reason if isinstance(message.stop_reason, str) else ""
-            reason = _FINISH_REASONS.get(raw, "stop" if raw else "error")
+            reason = _FINISH_REASONS.get(raw, raw or "error")
             content = message.content
             if self._blocks:
                 content = [block.whole() for _, block in sorted(self._blocks.items())]

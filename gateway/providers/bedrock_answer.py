@@ -125,7 +125,7 @@ class BedrockConverseAnswer:
         reading = self._reading
         reading.usage = usage_of(self._usage)
         if self._started or self._blocks:
-            reason = _FINISH_REASONS.get(self._stop, "stop" if self._stop else "error")
+            reason = _FINISH_REASONS.get(self._stop, self._stop or "error")
             content = self._content
             if self._blocks:
                 content = [part for _, block in sorted(self._blocks.items()) for part in block.whole()]

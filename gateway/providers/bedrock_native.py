@@ -24,6 +24,8 @@ from gateway.providers.reader import Answer
 _METRICS = "amazon-bedrock-invocationMetrics"
 _REASONS: dict[str, FinishReason] = {
     "stop": "stop",
+    "stop_sequence": "stop",
+    "endoftext": "stop",
     "FINISH": "stop",
     "FINISHED": "stop",
     "COMPLETE": "stop",
@@ -183,7 +185,7 @@ class _PlainAnswer:
             whole = into is not None and (out is not None or self._unseen)
             reading.usage = Usage("reported" if whole else "partial", into, out)
         if self._said or not self._unseen:
-            reason = _REASONS.get(self._reason, "stop" if self._reason or self._images else "error")
+            reason = _REASONS.get(self._reason, self._reason or ("stop" if self._images else "error"))
             text = "".join(self._text)
             parts: list[Part] = [Text(text)] if text else []
             reading.messages.append(entry_of(Message("assistant", (*parts, *self._images), finish_reason=reason)))

@@ -103,7 +103,7 @@ class CohereAnswer:
 
     def reading(self) -> ResponseReading:
         reading, message, raw = self._reading, self._message, self._raw_reason
-        reason = _FINISH_REASONS.get(raw, "stop" if raw else "error")
+        reason = _FINISH_REASONS.get(raw, raw or "error")
         if self._plan:
             message.tool_plan = "".join(self._plan)
         if self._blocks:

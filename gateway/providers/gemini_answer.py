@@ -15,7 +15,7 @@ from gateway.providers.lenient import count_or_none, text_or_none
 _FINISH_REASONS: dict[str, FinishReason] = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
-    "CONTINUATION": "length",
+    "CONTINUATION": "length",  # to be gone on with in another request
     "SAFETY": "content_filter",
     "RECITATION": "content_filter",
     "BLOCKLIST": "content_filter",
@@ -26,7 +26,7 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "IMAGE_RECITATION": "content_filter",
     "MODEL_ARMOR": "content_filter",
     "ESCALATION": "content_filter",
-    "PUP_LIMITED_DISABLED": "content_filter",
+    "PUP_LIMITED_DISABLED": "content_filter",  # the account broke the rules on what may be asked
     "FINISH_REASON_UNSPECIFIED": "error",
     "LANGUAGE": "error",
     "OTHER": "error",
@@ -184,7 +184,7 @@ class _Candidate:
 
     def finished(self) -> tuple[tuple[Part, ...], FinishReason]:
         self._close()
-        reason = _FINISH_REASONS.get(self.finish_reason, "stop" if self.finish_reason else "error")
+        reason = _FINISH_REASONS.get(self.finish_reason, self.finish_reason or "error")
         # Tool calls end with STOP as well.
         if reason == "stop" and any(isinstance(part, ToolCall) for part in self._parts):
             reason = "tool_call"

@@ -86,7 +86,7 @@ class OllamaAnswer:
     def reading(self) -> ResponseReading:
         reading = self._reading
         raw = text_or_none(self._last.done_reason) or ("stop" if self._last.done is True else "")
-        reason = _FINISH_REASONS.get(raw, "stop" if raw else "error")
+        reason = _FINISH_REASONS.get(raw, raw or "error")
         if reason == "stop" and self._calls:
             reason = "tool_call"
         content, thinking = ("".join(self._pieces[field]) for field in _TEXTS)

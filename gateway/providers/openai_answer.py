@@ -14,6 +14,9 @@ from gateway.providers.openai_message import WireMessage, neutral
 _T = TypeVar("_T")
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
+    "eos": "stop",  # Together
+    "eos_token": "stop",  # Hugging Face
+    "stop_sequence": "stop",
     "length": "length",
     "model_length": "length",
     "tool_calls": "tool_call",
@@ -194,7 +197,7 @@ def _decoded(plain: Callable[[bytes], _T], tolerant: Callable[[bytes], _T], data
 def _finish(reading: ResponseReading, message: WireMessage, said_reason: Any) -> None:
     """Adds one whole choice."""
     raw = said_reason if isinstance(said_reason, str) else ""
-    reason = _FINISH_REASONS.get(raw) or ("stop" if raw else "error")
+    reason = _FINISH_REASONS.get(raw) or raw or "error"
     reading.messages.append(entry_of(neutral(message, reason, "assistant")))
     reading.finish_reasons.append(reason)
     reading.raw_finish_reasons.append(raw)

@@ -153,7 +153,7 @@ def _finish(response: dict[str, Any], items: list[Any]) -> tuple[FinishReason, s
         case "incomplete", "content_filter":
             return "content_filter", "content_filter"
         case "incomplete", _:
-            return "length", said or status
+            return ("length" if said in (None, "max_output_tokens") else said), said or status
         case (("cancelled" | "failed"), _):
             return "error", said or status
     return "error", ""

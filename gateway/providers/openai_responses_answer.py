@@ -165,7 +165,7 @@ class OpenAIResponsesAnswer:
             case "incomplete":
                 details = self._response.incomplete_details
                 raw = (text_or_none(details.get("reason")) if isinstance(details, dict) else None) or status
-                return _REASONS.get(raw, "stop"), raw
+                return _REASONS.get(raw, raw), raw
             case "failed" | "cancelled":
                 return "error", status
         return ("compaction", _COMPACTED) if self._response.object == _COMPACTED else ("error", "")

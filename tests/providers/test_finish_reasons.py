@@ -1,43 +1,114 @@
-"""Every reason to stop that an API's own SDK knows is one of the conventions', not taken for a plain end by accident."""
+"""Why an answer ended: every reason that an official SDK knows has one of the conventions' words, any other none."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import Any, get_args
 
-import anthropic.types
 import botocore.session
 import pytest
-from google.genai import types as google
+from anthropic.types import StopReason
+from anthropic.types.beta import BetaStopReason
+from cohere.types.chat_finish_reason import ChatFinishReason
+from google.genai.types import FinishReason as GeminiFinishReason
+from mistralai.client.models.chatcompletionchoice import ChatCompletionChoiceFinishReason
+from mistralai.client.models.completionresponsestreamchoice import CompletionResponseStreamChoiceFinishReason
 from openai.types.chat.chat_completion import Choice
+from openai.types.completion_choice import CompletionChoice
+from openai.types.realtime import RealtimeResponseStatus
+from openai.types.responses.response import IncompleteDetails
 
-from gateway.contracts import Provider
-from gateway.model.message import FinishReason
-from gateway.providers.anthropic_messages import AnthropicMessages
-from gateway.providers.bedrock_converse import BedrockConverse
-from gateway.providers.gemini_generate import GeminiGenerate
-from gateway.providers.openai_chat import OpenAIChat
+from gateway.model.message import FINISH_REASONS
+from gateway.providers.built_in import formats
+from gateway.providers.known import KnownMessageCache
 
+PROVIDERS = {provider.name: provider for provider in formats()}
+
+
+def literals(kind: Any) -> Iterator[str]:
+    """The strings in a type, however deep unions and aliases have them."""
+    if isinstance(kind, str):
+        yield kind
+    for member in get_args(kind):
+        yield from literals(member)
+
+
+def of_bedrock() -> Iterable[str]:
+    enum: list[str] = botocore.session.get_session().get_service_model("bedrock-runtime").shape_for("StopReason").enum
+    return enum
+
+
+def of_enum(kind: type[Enum]) -> Iterable[str]:
+    return [member.value for member in kind]
+
+
+KNOWN: dict[str, Iterable[str]] = {
+    "openai_chat": [
+        *literals(Choice.model_fields["finish_reason"].annotation),
+        *literals(ChatCompletionChoiceFinishReason),
+        *literals(CompletionResponseStreamChoiceFinishReason),
+    ],
+    "openai_completions": literals(CompletionChoice.model_fields["finish_reason"].annotation),
+    "openai_responses": literals(IncompleteDetails.model_fields["reason"].annotation),
+    "openai_realtime": [
+        reason
+        for reason in literals(RealtimeResponseStatus.model_fields["reason"].annotation)
+        if reason in ("max_output_tokens", "content_filter")  # the others are of a cancelled response
+    ],
+    "anthropic_messages": [*literals(StopReason), *literals(BetaStopReason)],
+    "gemini_generate_content": of_enum(GeminiFinishReason),
+    "bedrock_converse": of_bedrock(),
+    "cohere_chat": literals(ChatFinishReason),
+    "ollama_chat": ["stop", "length", "load", "unload"],  # its SDK says `str`; these are the server's
+}
+CASES = sorted({(api, reason) for api, reasons in KNOWN.items() for reason in reasons})
 FILTERED = frozenset(
     {"SAFETY", "PROHIBITED", "BLOCKLIST", "SPII", "RECITATION", "ARMOR", "ESCALATION", "PUP_"}
     | {"guardrail", "filter", "refusal"}
 )
 CUT = ("MAX_TOKENS", "CONTINUATION", "max_tokens", "length", "context_window", "pause")
 DONE = ("STOP", "stop", "end_turn")
+MEANT = ("gemini_generate_content", "anthropic_messages", "openai_chat", "bedrock_converse")
+"""APIs whose words tell what they mean."""
+TEXT = [{"type": "text", "text": "Hello"}]
 
 
-def said_by_bedrock() -> Sequence[str]:
-    shape: Any = botocore.session.Session().get_service_model("bedrock-runtime").shape_for("StopReason")
-    return list(shape.enum)
+def answer(api: str, reason: str) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": "Hello"}
+    item = {"type": "message", **message}
+    details = {"reason": reason}
+    bodies: dict[str, dict[str, Any]] = {
+        "openai_chat": {"choices": [{"message": message, "finish_reason": reason}]},
+        "openai_completions": {"choices": [{"text": "Hello", "finish_reason": reason}]},
+        "openai_responses": {"output": [item], "status": "incomplete", "incomplete_details": details},
+        "openai_realtime": {
+            "type": "response.done",
+            "response": {"output": [item], "status": "incomplete", "status_details": details},
+        },
+        "anthropic_messages": {"role": "assistant", "content": TEXT, "stop_reason": reason},
+        "gemini_generate_content": {"candidates": [{"content": {"parts": [{"text": "Hi"}]}, "finishReason": reason}]},
+        "bedrock_converse": {
+            "output": {"message": {"role": "assistant", "content": [{"text": "Hello"}]}},
+            "stopReason": reason,
+        },
+        "cohere_chat": {"message": {"role": "assistant", "content": TEXT}, "finish_reason": reason},
+        "ollama_chat": {"message": message, "done": True, "done_reason": reason},
+    }
+    return bodies[api]
 
 
-def meant(provider: Provider, answer: Any) -> FinishReason:
-    reader = provider.response_reader(None, 200, "application/json")
-    reader.feed(json.dumps(answer).encode())
-    [reason] = reader.end(complete=True).finish_reasons
-    return reason
+def finished(api: str, reason: str) -> tuple[list[str], list[str], list[str]]:
+    """The reasons, as the API spelled them, and in the messages themselves."""
+    request = PROVIDERS[api].read_request(b"{}", KnownMessageCache())
+    stream = api == "openai_realtime"
+    reader = PROVIDERS[api].response_reader(request, 200, "application/x-ndjson" if stream else "application/json")
+    reader.feed(json.dumps(answer(api, reason)).encode())
+    reading = reader.end(complete=True)
+    in_messages = [json.loads(message.json)["finish_reason"] for message in reading.messages]
+    return reading.finish_reasons, reading.raw_finish_reasons, in_messages
 
 
-def expected(reason: str) -> set[FinishReason]:
+def expected(reason: str) -> set[str]:
     if any(word in reason for word in FILTERED):
         return {"content_filter"}
     if any(word in reason for word in CUT):
@@ -49,25 +120,18 @@ def expected(reason: str) -> set[FinishReason]:
     return {"error", "compaction"}
 
 
-@pytest.mark.parametrize("reason", [reason.value for reason in google.FinishReason])
-def test_of_google(reason: str) -> None:
-    candidate = {"content": {"parts": [{"text": "x"}], "role": "model"}, "finishReason": reason}
-    assert meant(GeminiGenerate(), {"candidates": [candidate]}) in expected(reason)
+def test_the_sdks_were_asked() -> None:
+    assert {api for api, _ in CASES} == KNOWN.keys()
+    assert len(CASES) > 55
 
 
-@pytest.mark.parametrize("reason", get_args(anthropic.types.StopReason))
-def test_of_anthropic(reason: str) -> None:
-    answer = {"type": "message", "role": "assistant", "content": [], "stop_reason": reason}
-    assert meant(AnthropicMessages(), answer) in expected(reason)
+@pytest.mark.parametrize(("api", "reason"), CASES)
+def test_every_reason_of_an_sdk_is_one_of_the_conventions(api: str, reason: str) -> None:
+    [normal], raw, in_messages = finished(api, reason)
+    assert normal in (expected(reason) if api in MEANT else FINISH_REASONS)
+    assert (raw, in_messages) == ([reason], [normal])
 
 
-@pytest.mark.parametrize("reason", get_args(Choice.model_fields["finish_reason"].annotation))
-def test_of_openai(reason: str) -> None:
-    choice = {"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": reason}
-    assert meant(OpenAIChat(), {"choices": [choice]}) in expected(reason)
-
-
-@pytest.mark.parametrize("reason", said_by_bedrock())
-def test_of_bedrock(reason: str) -> None:
-    answer = {"output": {"message": {"role": "assistant", "content": [{"text": "x"}]}}, "stopReason": reason}
-    assert meant(BedrockConverse(), answer) in expected(reason)
+@pytest.mark.parametrize("api", KNOWN)
+def test_a_reason_that_nobody_knows_is_not_guessed(api: str) -> None:
+    assert finished(api, "OUT_OF_INK") == (["OUT_OF_INK"],) * 3
