@@ -98,7 +98,8 @@ Part = (
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     role: Role
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Part, ...]
+    """Written also where there are none: the schema requires it."""
     name: str | None = None
     finish_reason: FinishReason | None = None
 

@@ -77,7 +77,7 @@ _decode_variable = msgspec.json.Decoder(_Variable).decode
 _decode_tools = msgspec.json.Decoder(_Tools).decode
 _decode_tool = msgspec.json.Decoder(_Tool).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_ONLY_A_MARK = entry_of(Message("system")).json
+_ONLY_A_MARK = entry_of(Message("system", ())).json
 """What a block of system instructions says that only marks what to cache."""
 _to_json = msgspec.json.Encoder().encode
 

@@ -63,7 +63,7 @@ def test_what_raises_is_not_kept() -> None:
     cache = KnownMessageCache()
     for _ in range(2):
         with pytest.raises(json.JSONDecodeError):
-            cache.entry(b"{", lambda raw: Message(json.loads(raw)))
+            cache.entry(b"{", lambda raw: Message(json.loads(raw), ()))
     assert cache.misses == 2
     assert cache.bytes == 0
 
@@ -86,3 +86,10 @@ def test_a_part_of_an_unknown_kind_is_shown_to_detectors() -> None:
 )
 def test_names_are_shown_to_detectors(message: Message, texts: tuple[str, ...]) -> None:
     assert entry_of(message).texts == texts
+
+
+def test_a_message_says_its_parts_also_where_there_are_none() -> None:
+    """The GenAI conventions' schema requires them."""
+    entry = entry_of(Message("assistant", (), finish_reason="stop"))
+    assert json.loads(entry.json) == {"role": "assistant", "parts": [], "finish_reason": "stop"}
+    assert entry.digest == entry_of(Message("assistant", (), finish_reason="stop")).digest
