@@ -11,6 +11,7 @@ from gateway.providers.gemini_content import neutral, read_part
 from gateway.providers.google_names import camel_keys
 from gateway.providers.known import entry_of
 from gateway.providers.lenient import count_or_none, text_or_none
+from gateway.providers.modalities import add_modalities
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "STOP": "stop",
@@ -106,6 +107,10 @@ class GeminiAnswer:
             reading.finish_reasons.append("content_filter" if self._blocked else "error")
             reading.raw_finish_reasons.append(self._blocked)
         reading.usage = usage_of(self._usage, self.ended)
+        if self._usage is not None:
+            into = _by_modality(self._usage, "promptTokensDetails", "toolUsePromptTokensDetails")
+            cached, out = (_by_modality(self._usage, f"{kind}TokensDetails") for kind in ("cache", "candidates"))
+            add_modalities(reading.attributes, into, cached, out)
         return reading
 
 
@@ -127,6 +132,21 @@ def usage_of(said: dict[str, Any] | None, final: bool) -> Usage:
     whole = final and into is not None and out is not None
     cached = count_or_none(said.get("cachedContentTokenCount"))
     return Usage("reported" if whole else "partial", into, out, cached, None, thought)
+
+
+def _by_modality(usage: dict[str, Any], *fields: str) -> dict[str, int]:
+    """As OpenAI has it; what has no modality is text. Of a document or a video the convention has no count."""
+    counts: dict[str, int] = {}
+    for field in fields:
+        details = usage.get(field)
+        for said in details if isinstance(details, list) else ():
+            if not isinstance(said, dict):
+                continue
+            named = camel_keys(said)
+            modality = (text_or_none(named.get("modality")) or "TEXT").lower().replace("modality_unspecified", "text")
+            name = f"{modality}_tokens"
+            counts[name] = counts.get(name, 0) + (count_or_none(named.get("tokenCount")) or 0)
+    return counts
 
 
 def _sum(first: int | None, second: int | None) -> int | None:

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from gateway.model.message import FinishReason, ResponseReading, Usage
+from gateway.providers import settings
 from gateway.providers.errors import error_type_of
 from gateway.providers.known import entry_of
 from gateway.providers.lenient import count_or_none, text_or_none
+from gateway.providers.modalities import add_modalities
 from gateway.providers.openai_message import WireMessage, neutral
 
 _T = TypeVar("_T")
@@ -34,10 +36,15 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 class _InputDetails(msgspec.Struct):
     cached_tokens: _Count | None = None
     cache_write_tokens: _Count | None = None
+    text_tokens: _Count | None = None
+    image_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
 
 
 class _OutputDetails(msgspec.Struct):
     reasoning_tokens: _Count | None = None
+    text_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
 
 
 class _Usage(msgspec.Struct):
@@ -160,7 +167,14 @@ class OpenAIChatAnswer:
             reading.model = text_or_none(said.model)
         # Where null is said, as by every chunk but the last, what is known stays.
         if said.usage is not None:
-            reading.usage = _usage(said.usage) if type(said.usage) is _Usage else _odd_usage(said.usage)
+            if type(said.usage) is _Usage:
+                reading.usage = _usage(said.usage)
+                _add_modalities(reading.attributes, said.usage)
+            else:
+                reading.usage = _odd_usage(said.usage)
+                if isinstance(said.usage, dict):
+                    into, out = said.usage.get("prompt_tokens_details"), said.usage.get("completion_tokens_details")
+                    add_modalities(reading.attributes, into, None, out)
         if said.service_tier is not None:
             self._service_tier = said.service_tier
         if said.system_fingerprint is not None:
@@ -319,6 +333,13 @@ def _usage(usage: _Usage) -> Usage:
         None if details is None else details.cache_write_tokens,
         None if out_details is None else out_details.reasoning_tokens,
     )
+
+
+def _add_modalities(attributes: settings.Attributes, usage: _Usage) -> None:
+    into, out = usage.prompt_tokens_details, usage.completion_tokens_details
+    read = into is not None and (into.text_tokens or into.image_tokens or into.audio_tokens)
+    if read or (out is not None and (out.text_tokens or out.audio_tokens)):
+        add_modalities(attributes, into and msgspec.structs.asdict(into), None, out and msgspec.structs.asdict(out))
 
 
 def _usage_state(into: int | None, out: int | None) -> Literal["reported", "partial", "missing"]:

@@ -17,7 +17,7 @@ from gateway.providers.known import entry_of
 from gateway.providers.lenient import text_or_none
 from gateway.providers.openai_fields import begun, fields_of
 from gateway.providers.openai_refusal import RefusesAsOpenAI
-from gateway.providers.openai_tokens import tokens_of
+from gateway.providers.openai_tokens import add_tokens
 from gateway.providers.parts import blob, media
 from gateway.providers.reader import BodyReader
 from gateway.providers.request import MAX_ENTRIES
@@ -107,7 +107,7 @@ class _ImagesAnswer:
         for image in images:
             self._add(image, "stop")
         if said.usage is not None:
-            self._reading.usage = tokens_of(said.usage)
+            add_tokens(self._reading, said.usage)
 
     def _add(self, image: _Image, finish_reason: FinishReason) -> None:
         message = Message("assistant", tuple(_parts(image, self._mime_type)), finish_reason=finish_reason)

@@ -8,6 +8,7 @@ from gateway.model.message import FinishReason, ResponseReading, Usage
 from gateway.providers.errors import error_type_of
 from gateway.providers.known import entry_of
 from gateway.providers.lenient import count_or_none, text_or_none
+from gateway.providers.modalities import add_modalities
 from gateway.providers.openai_realtime_item import answer_of
 from gateway.providers.openai_realtime_socket import SOUNDS
 
@@ -17,7 +18,6 @@ _DELTAS = {
     "response.output_audio_transcript.delta": ("output_audio", "transcript"),
     "response.audio_transcript.delta": ("output_audio", "transcript"),
 }
-_MODALITIES = ("text", "image", "audio")
 
 
 class _Event(msgspec.Struct):
@@ -170,15 +170,7 @@ def _add_usage(reading: ResponseReading, usage: Any) -> None:
     if into is None or out is None:
         state = "missing" if into is out else "partial"
     reading.usage = Usage(state, into, out, count_or_none(details.get("cached_tokens")))
-    for modality in _MODALITIES:
-        for counts, name in (
-            (details, "input_tokens"),
-            (cached, "cache_read.input_tokens"),
-            (out_details, "output_tokens"),
-        ):
-            count = count_or_none(counts.get(f"{modality}_tokens"))
-            if count is not None:
-                reading.attributes.append((f"gen_ai.usage.{modality}.{name}", count))
+    add_modalities(reading.attributes, details, cached, out_details)
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from gateway.providers.errors import error_type_of
 from gateway.providers.known import entry_of
 from gateway.providers.openai_fields import begun, fields_of
 from gateway.providers.openai_refusal import RefusesAsOpenAI
-from gateway.providers.openai_tokens import tokens_of
+from gateway.providers.openai_tokens import add_tokens
 from gateway.providers.reader import BodyReader
 
 
@@ -123,7 +123,7 @@ class _SpeechAnswer:
         if said.error is not None:
             self._reading.error_type = error_type_of(said.error)
         if said.usage is not None:
-            self._reading.usage = tokens_of(said.usage)
+            add_tokens(self._reading, said.usage)
 
     def reading(self) -> ResponseReading:
         if self._sound.size:

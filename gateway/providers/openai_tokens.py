@@ -2,8 +2,19 @@
 
 from typing import Any
 
-from gateway.model.message import Usage
+from gateway.model.message import ResponseReading, Usage
 from gateway.providers.lenient import count_or_none
+from gateway.providers.modalities import add_modalities
+
+
+def add_tokens(reading: ResponseReading, said: Any) -> None:
+    """All of them, by modality too where that is said; transcriptions have another name for it than images."""
+    reading.usage = tokens_of(said)
+    if isinstance(said, dict):
+        into, out = (
+            said.get(f"{way}_tokens_details") or said.get(f"{way}_token_details") for way in ("input", "output")
+        )
+        add_modalities(reading.attributes, into, None, out)
 
 
 def tokens_of(said: Any) -> Usage:

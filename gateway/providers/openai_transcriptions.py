@@ -15,7 +15,7 @@ from gateway.providers.errors import error_type_of
 from gateway.providers.known import entry_of
 from gateway.providers.openai_fields import begun, fields_of
 from gateway.providers.openai_refusal import RefusesAsOpenAI
-from gateway.providers.openai_tokens import tokens_of
+from gateway.providers.openai_tokens import add_tokens
 from gateway.providers.reader import BodyReader
 
 _JSON_FORMATS = ("", "json", "verbose_json", "diarized_json")
@@ -98,7 +98,7 @@ class _TranscriptionAnswer:
         if isinstance(said.text, str):
             self._text = said.text
         if said.usage is not None:
-            self._reading.usage = tokens_of(said.usage)
+            add_tokens(self._reading, said.usage)
 
     def reading(self) -> ResponseReading:
         text = "".join(self._pieces) if self._text is None else self._text
