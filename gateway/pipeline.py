@@ -18,6 +18,7 @@ from gateway.providers.abundance import has_too_many_values
 from gateway.providers.bedrock_headers import add_counts, add_guardrail
 from gateway.providers.content import State, charset_known, decode
 from gateway.providers.errors import error_type_in
+from gateway.providers.reader import BodyReader
 from gateway.providers.request import unreadable_request
 from gateway.telemetry.spans import span_of
 from gateway.telemetry.tool_spans import ToolSpans
@@ -302,6 +303,8 @@ class Pipeline:
         fields = exchange.response_header_map
         complete = exchange.end in ("finished", "upstream_error") and state == "full"
         reading = reader.end(complete)
+        if reading.state != "full" and isinstance(reader, BodyReader) and reader.corrupt_frames:
+            self.counters["corrupt_frames"] += reader.corrupt_frames
         if reading.error_type is None and exchange.status >= 400:
             reading.error_type = error_type_in(fields)
         if state != "full":

@@ -79,7 +79,18 @@ _UNREADABLE_LIMIT = 1000
 class BodyReader:
     """Implements `ResponseReader` on top of an `Answer`."""
 
-    __slots__ = ("_answer", "_chunks", "_decoder", "_events", "_raw_shown", "_status", "_taken", "_unreadable", "cut")
+    __slots__ = (
+        "_answer",
+        "_chunks",
+        "_decoder",
+        "_events",
+        "_raw_shown",
+        "_status",
+        "_taken",
+        "_unreadable",
+        "corrupt_frames",
+        "cut",
+    )
 
     def __init__(
         self, answer: Answer, status: int, content_type: str, decoder: EventDecoder | None = None, raw: bool = True
@@ -93,6 +104,8 @@ class BodyReader:
         if decoder is None and (made := _decoder_of(content_type)) is not None:
             decoder = made()
         self._decoder = decoder
+        self.corrupt_frames = 0
+        """Of an event stream that has checksums; half a frame where a stream broke off is none. Known at the end."""
         self._chunks: list[bytes] = []
         self._events = 0
         self.cut = False
@@ -140,7 +153,7 @@ class BodyReader:
 
     def _stream(self, complete: bool) -> ResponseReading:
         assert self._decoder is not None
-        left = self._decoder.end()
+        left = self._ended(self._decoder, complete)
         if left is not None and not self.cut:
             if not (self._taken or self._unreadable) and left.raw.lstrip()[:1] in (b"{", b"["):
                 return self._whole(left.raw, complete)
@@ -151,6 +164,15 @@ class BodyReader:
         if self._unreadable or self.cut or not (complete or self._answer.ended):
             reading.state = "truncated"
         return reading
+
+    def _ended(self, decoder: EventDecoder, complete: bool) -> Event | None:
+        if not isinstance(decoder, EventStreamDecoder):
+            return decoder.end()
+        self.corrupt_frames = decoder.corrupt
+        left = decoder.end()
+        if complete:
+            self.corrupt_frames = decoder.corrupt
+        return left
 
     def _take(self, event: Event) -> None:
         if not event.data:

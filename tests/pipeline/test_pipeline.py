@@ -7,6 +7,7 @@ import random
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import brotli
 import pytest
@@ -17,6 +18,8 @@ from gateway.model.exchange import Captured, End, Exchange
 from gateway.model.message import RequestReading
 from gateway.model.span import Span
 from gateway.pipeline import Pipeline
+from gateway.providers.bedrock_converse import BedrockConverse
+from gateway.providers.eventstream import encoded
 from gateway.providers.generic import Generic
 from gateway.providers.known import KnownMessageCache
 from gateway.providers.openai_chat import OpenAIChat
@@ -554,3 +557,28 @@ async def test_what_is_asked_without_a_body_is_read_from_the_target() -> None:
 def test_a_call_without_a_body_that_asks_nothing_in_its_target_has_no_reading() -> None:
     exchange = an_exchange(b"")
     assert a_pipeline().reading(exchange) is None
+
+
+_CORRUPT = Path(__file__).parents[1] / "data" / "bedrock_converse" / "corrupt" / "response.eventstream"
+
+
+@pytest.mark.parametrize(
+    ("stream", "ended", "corrupt"),
+    [
+        (_CORRUPT.read_bytes(), "finished", 1),
+        (encoded({":event-type": "messageStop"}, b'{"stopReason":"end_turn"}'), "finished", 0),
+        (encoded({":event-type": "messageStop"}, b'{"stopReason":"end_turn"}')[:-5], "finished", 1),
+        (encoded({":event-type": "messageStop"}, b'{"stopReason":"end_turn"}')[:-5], "upstream_gone", 0),
+    ],
+    ids=["recorded", "sound", "half a frame", "broken off"],
+)
+async def test_corrupt_frames_are_counted(stream: bytes, ended: End, corrupt: int) -> None:
+    collector, converse = Collector(), BedrockConverse()
+    exchange = an_exchange(b'{"messages":[]}', stream)
+    exchange.api, exchange.operation, exchange.end = converse.name, converse.operation, ended
+    exchange.response_header_map = {b"content-type": b"application/vnd.amazon.eventstream"}
+    formats: dict[str, Provider] = {converse.name: converse}
+    pipeline = Pipeline([], [collector], formats, KnownMessageCache())
+    await finished(pipeline, exchange)
+    assert len(collector.spans) == 1
+    assert pipeline.counters["corrupt_frames"] == corrupt
