@@ -73,6 +73,8 @@ _OUR_PARAMETERS = frozenset(
 _HELD_PARAMETERS = _OUR_PARAMETERS - {"token", "authorization", "auth"}
 _KEY_IN_VALUE = re.compile(r"(?<![A-Za-z0-9_-])sg-", re.IGNORECASE)
 _NO_LETTERS = re.compile(r"[^a-z0-9]+")
+_SECRET = _OUR_PARAMETERS | {_NO_LETTERS.sub("", name) for name in _SECRET_PARAMETERS}
+"""What is not shown, without what is no letter."""
 _PATH = re.compile(r"[^?;#]*")
 _SEGMENT_PARAMETERS = re.compile(r";[^/]*")
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
@@ -398,10 +400,27 @@ def _masked_pair(pair: str) -> str:
     """Where servers cut at `;` too, what is behind a secret may still be part of it: nothing of that is shown."""
     pieces = _PAIR_ENDS.split(pair)
     for at in range(0, len(pieces), 2):
-        name, equals, _ = pieces[at].partition("=")
-        if equals and unquote(name, "latin-1").lower() in _SECRET_PARAMETERS:
-            return "".join(pieces[:at]) + f"{name}=***"
+        if _secret(pieces[at]):
+            name = pieces[at].partition("=")[0]
+            # Another pair's name and value may be escaped in a name.
+            shown = f"{name}=***" if "%" not in name or _bare(unquote(name, "latin-1")) in _SECRET else "***"
+            return "".join(pieces[:at]) + shown
     return pair
+
+
+def _secret(pair: str) -> bool:
+    """However a server may read it, as `_carries_key`; whatever the value is, for it may be anybody's key."""
+    for _ in range(2):
+        pair = unquote(pair, "latin-1")
+        for plain in _PAIR_ENDS.split(pair)[::2]:
+            name, equals, _ = plain.partition("=")
+            if equals and _bare(name) in _SECRET:
+                return True
+    return False
+
+
+def _bare(name: str) -> str:
+    return _NO_LETTERS.sub("", name.lower())
 
 
 def _path_without_keys(path: str, every: bool) -> str:
@@ -482,7 +501,7 @@ def _carries_key(pair: str, every: bool) -> bool:
         pair = unquote(pair, "latin-1")
         for plain in _PAIR_ENDS.split(pair)[::2]:
             name, _, value = plain.partition("=")
-            name = _NO_LETTERS.sub("", name.lower())
+            name = _bare(name)
             if (every and name in _HELD_PARAMETERS) or (name in _OUR_PARAMETERS and _KEY_IN_VALUE.search(value)):
                 return True
     return False

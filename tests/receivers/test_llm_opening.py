@@ -172,6 +172,15 @@ def test_beside_a_held_key_the_clients_own_in_the_query_does_not_leave(receiver:
         ("/openai/v1/models;key=AIzaSecret;b", "/v1/models;key=***"),
         ("/openai/v1/models?a=1;key=AIza;Secret&b=2", "/v1/models?a=1;key=***&b=2"),
         ("/openai/v1/models?a=1#key=AIzaSecret", "/v1/models?a=1#key=***"),
+        ("/openai/v1/models?token=sg-s3cr3t&b", "/v1/models?token=***&b"),
+        ("/openai/v1/models?authorization=Bearer%20sk-s3cr3t", "/v1/models?authorization=***"),
+        ("/openai/v1/models?auth=s3cr3t", "/v1/models?auth=***"),
+        ("/openai/v1/models?X-Goog-Api-Key=AIzaSecret", "/v1/models?X-Goog-Api-Key=***"),
+        ("/openai/v1/models?key[]=AIzaSecret", "/v1/models?key[]=***"),
+        ("/openai/v1/models?%2561uth=s3cr3t", "/v1/models?***"),
+        ("/openai/v1/models?a=1%26token%3Dsg-s3cr3t", "/v1/models?a=***"),
+        ("/openai/v1/models?a%26token%3Dsg-s3cr3t=1&b", "/v1/models?***&b"),
+        ("/openai/v1/models?api-version=2026-01-01&pageToken=5", "/v1/models?api-version=2026-01-01&pageToken=5"),
     ],
 )
 def test_a_key_in_the_query_is_masked_in_what_is_kept(receiver: LlmReceiver, target: str, kept: str) -> None:
