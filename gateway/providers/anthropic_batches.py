@@ -1,7 +1,7 @@
 """Anthropic's Message Batches (`/v1/messages/batches`): every request and every result shown to agents. No I/O.
 
 Results are not counted as usage: they may be fetched again and again, each time with the same tokens.
-Source: types of anthropic 2.14 (`types/messages/batch_create_params.py`, `message_batch_individual_response.py`).
+Source: types of anthropic 2.12 (`types/messages/batch_create_params.py`, `message_batch_individual_response.py`).
 """
 
 from typing import Any

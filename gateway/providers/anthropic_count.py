@@ -1,6 +1,6 @@
 """Anthropic's token counting (`POST …/messages/count_tokens`): reads what is counted; the count is no usage. No I/O.
 
-Source: types of anthropic 2.14 (`types/message_count_tokens_params.py`, `types/message_tokens_count.py`).
+Source: types of anthropic 2.12 (`types/message_count_tokens_params.py`, `types/message_tokens_count.py`).
 """
 
 from gateway.contracts import ResponseReader

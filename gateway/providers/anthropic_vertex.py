@@ -1,7 +1,7 @@
 """Anthropic's Messages on Google's Vertex AI (`…/publishers/anthropic/models/{model}:rawPredict`, `:streamRawPredict`).
 
 The body is Anthropic's without the model, the path says it; errors may also be Google's. No I/O.
-Source: anthropic 2.14 (`lib/vertex/_client.py`).
+Source: anthropic 2.12 (`lib/vertex/_client.py`).
 """
 
 from gateway.contracts import KnownMessages
