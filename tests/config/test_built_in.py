@@ -225,6 +225,11 @@ def test_the_example_is_valid() -> None:
     assert [warning.split(": ")[0] for warning in config.warnings] == unused
 
 
+def test_the_example_lists_the_built_in_providers() -> None:
+    [listed] = re.findall(r"the built-in list: ([a-z, ]+), each with its\n", EXAMPLE.read_text())
+    assert listed.split(", ") == [*llm("{}").providers]
+
+
 def test_the_example_shows_every_key_of_every_component() -> None:
     commented_in = re.sub(r"^(\s+)# ([a-z_]+: )", r"\1\2", EXAMPLE.read_text(), flags=re.MULTILINE)
     written = yaml.safe_load(commented_in)
