@@ -42,6 +42,8 @@ class _Pending(NamedTuple):
     exchange: str
     trace_id: bytes
     span_id: bytes
+    trace_flags: int
+    trace_state: str
     tool: _Tool
 
 
@@ -95,7 +97,16 @@ class ToolSpans:
         key, tool = _key(exchange, call_id), _tool(exchange, call.name)
         ended_ns = exchange.started_ns + exchange.duration_ns
         self._taken(key)  # an API that gives an id again means another call by it
-        self._pending[key] = _Pending(call, ended_ns, exchange.id, exchange.trace_id, exchange.span_id, tool)
+        self._pending[key] = _Pending(
+            call,
+            ended_ns,
+            exchange.id,
+            exchange.trace_id,
+            exchange.span_id,
+            exchange.trace_flags,
+            exchange.trace_state,
+            tool,
+        )
         self._of_tool.setdefault(tool, {})[key] = None
         if len(self._pending) > self._limit:
             self._taken(next(iter(self._pending)))
@@ -176,6 +187,8 @@ def _span(pending: _Pending, result: ToolCallResponse, exchange: Exchange) -> Sp
         start_ns=started_ns,
         end_ns=max(started_ns, exchange.started_ns),
         parent_span_id=pending.span_id,
+        trace_state=pending.trace_state,
+        flags=pending.trace_flags,
         parts=parts,
         contents=[
             Content(sc.GEN_AI_TOOL_CALL_ARGUMENTS, [_to_json(call.arguments)], bare=True),

@@ -53,6 +53,20 @@ def attributes(span: Span) -> dict[str, object]:
     return dict(span.attributes)
 
 
+@pytest.mark.parametrize(("flags", "state"), [(0, "vendor=1"), (1, "")])
+def test_a_tool_has_the_trace_context_of_the_exchange_that_asked_for_it(
+    answered: Exchange, flags: int, state: str
+) -> None:
+    """Not of the one that brought its result: that may be in another OTel trace."""
+    answered.trace_flags, answered.trace_state = flags, state
+    tools = ToolSpans()
+    tools.of(asking(answered, call("c1")))
+    following = bringing(answered, result("c1"))
+    following.trace_flags, following.trace_state = 1 - flags, "other=2"
+    [span] = tools.of(following)
+    assert (span.flags, span.trace_state) == (flags, state)
+
+
 def test_a_call_and_its_result_become_a_span_between_them(answered: Exchange) -> None:
     tools = ToolSpans()
     assert tools.of(asking(answered, call("c1"))) == []
