@@ -33,8 +33,7 @@ _OF_THE_MODEL = frozenset({"reasoning", "compaction", "mcp_list_tools", "mcp_app
 """Beside its calls, whose kinds all end in `_call`."""
 _RUN_BY_CLIENTS = {"local_shell": "action", "apply_patch": "operation", "computer": "action"}
 """Built-in tools that the provider does not run itself, and the field with what to do."""
-CLIENT_CALLS = frozenset({"function_call", "custom_tool_call", *(f"{tool}_call" for tool in _RUN_BY_CLIENTS)})
-"""Items after which the model waits for the client."""
+_CLIENT_CALLS = frozenset({"function_call", "custom_tool_call", *(f"{tool}_call" for tool in _RUN_BY_CLIENTS)})
 _ITSELF = frozenset({"id", "call_id", "status", "type", "encrypted_content", "created_by", "caller"})
 _SAID_BACK = frozenset({"results", "outputs", "output", "error"})
 """What the tool of a call answered, in the same item."""
@@ -52,6 +51,25 @@ class Head(msgspec.Struct, gc=False):
         if not isinstance(kind, str) or kind == "message":
             return bool(self.role == "assistant")
         return kind in _OF_THE_MODEL or kind.endswith("_call")
+
+
+def waits_for_client(item: Any) -> bool:
+    """Whether it is a call that the model's client is to carry out."""
+    if not isinstance(item, dict):
+        return False
+    kind = item.get("type")
+    return (isinstance(kind, str) and kind in _CLIENT_CALLS) or _local(item)
+
+
+def _local(item: dict[str, Any]) -> bool:
+    """A tool that either side may run, where the client does; a shell's output does not say who ran it."""
+    match item.get("type"):
+        case "shell_call":
+            environment = item.get("environment")
+            return isinstance(environment, dict) and environment.get("type") == "local"
+        case "tool_search_call" | "tool_search_output":
+            return item.get("execution") == "client"
+    return False
 
 
 @shown_whole
@@ -116,6 +134,12 @@ def parts_of(item: Any) -> list[Part]:
             return [ToolCall(tool, call, _bare(item.get(_RUN_BY_CLIENTS[tool]) or item.get("actions")))]
         case "local_shell_call_output" | "apply_patch_call_output" | "computer_call_output":
             return [ToolCallResponse(_output(item.get("output") or item.get("status")), call)]
+        case "shell_call" if _local(item):
+            return [ToolCall("shell", call, _bare(item.get("action")))]
+        case "tool_search_call" if _local(item):
+            return [ToolCall("tool_search", call, arguments_of(item.get("arguments")))]
+        case "tool_search_output" if _local(item):
+            return [ToolCallResponse(_bare(item.get("tools")), call)]
         case "image_generation_call":
             return _image_generation(item, call)
         case "mcp_call":

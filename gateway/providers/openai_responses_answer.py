@@ -13,7 +13,7 @@ from gateway.providers import settings
 from gateway.providers.errors import error_type_of
 from gateway.providers.known import entry_of
 from gateway.providers.lenient import text_or_none
-from gateway.providers.openai_item import CLIENT_CALLS, message_of
+from gateway.providers.openai_item import message_of, waits_for_client
 from gateway.providers.openai_tokens import tokens_of
 from gateway.providers.parts import went_on
 
@@ -160,7 +160,7 @@ class OpenAIResponsesAnswer:
     def _reason(self, items: list[Any], status: str) -> tuple[FinishReason, str]:
         match status:
             case "completed":
-                called = any(isinstance(item, dict) and item.get("type") in CLIENT_CALLS for item in items)
+                called = any(map(waits_for_client, items))
                 return ("tool_call" if called else "stop"), status
             case "incomplete":
                 details = self._response.incomplete_details

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.model.exchange import Exchange
-from gateway.model.message import Entry, Message, ToolCall, ToolCallResponse
+from gateway.model.message import Entry, Message, ServerToolCallResponse, ToolCall, ToolCallResponse
 from gateway.model.randomness import random_bytes
 from gateway.model.span import KIND_INTERNAL, Attribute, Block, Content, Span
 from gateway.telemetry import semconv as sc
@@ -27,7 +27,9 @@ _NOTE = "telemetry.tools"
 _to_message = msgspec.json.Decoder(Message).decode
 _to_json = msgspec.json.Encoder().encode
 
-Parts = tuple[ToolCall | ToolCallResponse, ...]
+_Result = ToolCallResponse | ServerToolCallResponse
+"""A client may bring what looks like a provider's: the output of OpenAI's shell does not say whose shell it was."""
+Parts = tuple[ToolCall | _Result, ...]
 _Key = tuple[str, str, str]
 """Workspace, principal and the call's id, which only its API made unique."""
 _Tool = tuple[str, str, str, str]
@@ -77,7 +79,7 @@ class ToolSpans:
         spans: list[Span] = []
         said: dict[str, deque[ToolCall]] = {}
         answered: set[str] = set()
-        unnamed: deque[tuple[ToolCall, ToolCallResponse]] = deque(maxlen=_AT_ONCE)
+        unnamed: deque[tuple[ToolCall, _Result]] = deque(maxlen=_AT_ONCE)
         for part in _parts(request.messages[new_from:]):
             if isinstance(part, ToolCall):
                 said.setdefault(part.name, deque()).append(part)
@@ -147,7 +149,7 @@ def _next(calls: deque[ToolCall] | None, answered: set[str]) -> ToolCall | None:
     return None
 
 
-def _parts(entries: Sequence[Entry]) -> Iterator[ToolCall | ToolCallResponse]:
+def _parts(entries: Sequence[Entry]) -> Iterator[ToolCall | _Result]:
     for entry in entries:
         found: Parts | None = entry.notes.get(_NOTE)
         if found is None:
@@ -156,14 +158,18 @@ def _parts(entries: Sequence[Entry]) -> Iterator[ToolCall | ToolCallResponse]:
 
 
 def _tool_parts(entry: Entry) -> Parts:
-    if b'"type":"tool_call' not in entry.json:
+    if b"tool_call" not in entry.json:
         return ()
-    return tuple([part for part in _to_message(entry.json).parts if isinstance(part, ToolCall | ToolCallResponse)])
+    message = _to_message(entry.json)
+    # What a provider's tool said stands in the model's own turn.
+    wanted = ToolCall | ToolCallResponse if message.role == "assistant" else ToolCall | _Result
+    return tuple([part for part in message.parts if isinstance(part, wanted)])
 
 
-def _span(pending: _Pending, result: ToolCallResponse, exchange: Exchange) -> Span:
+def _span(pending: _Pending, result: _Result, exchange: Exchange) -> Span:
     """A child of the exchange that asked for the tool, in its OTel trace."""
     call, started_ns = pending.call, pending.asked_ns
+    said = result.response if isinstance(result, ToolCallResponse) else result.server_tool_call_response
     parts: list[Attribute | Block] = [
         (sc.GEN_AI_OPERATION_NAME, "execute_tool"),
         (sc.GEN_AI_TOOL_NAME, call.name),
@@ -192,6 +198,6 @@ def _span(pending: _Pending, result: ToolCallResponse, exchange: Exchange) -> Sp
         parts=parts,
         contents=[
             Content(sc.GEN_AI_TOOL_CALL_ARGUMENTS, [_to_json(call.arguments)], bare=True),
-            Content(sc.GEN_AI_TOOL_CALL_RESULT, [_to_json(result.response)], bare=True),
+            Content(sc.GEN_AI_TOOL_CALL_RESULT, [_to_json(said)], bare=True),
         ],
     )

@@ -305,3 +305,11 @@ def test_wrong_types_in_a_choice_of_completions_never_raise() -> None:
 def test_going_on_with_a_conversation_and_no_input_is_a_request() -> None:
     reading = read(OpenAIResponses(), b'{"model": "m", "conversation": {"id": "c-1"}}')
     assert (reading.state, reading.messages, reading.session_hints) == ("full", [], {"conversation.id": "c-1"})
+
+
+def test_an_item_whose_kind_is_no_word_is_no_call() -> None:
+    reader = OpenAIResponses().response_reader(None, 200, "application/json")
+    reader.feed(
+        b'{"status": "completed", "output": [{"type": ["function_call"]}, {"type": {}, "execution": "client"}]}'
+    )
+    assert reader.end(complete=True).finish_reasons == ["stop"]

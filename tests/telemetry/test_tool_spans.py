@@ -9,12 +9,26 @@ from gateway.model.exchange import Exchange
 from gateway.model.message import Entry, Message, RequestReading, ToolCall, ToolCallResponse
 from gateway.model.session import SessionRef
 from gateway.model.span import KIND_INTERNAL, Span
-from gateway.providers.known import entry_of
+from gateway.providers.built_in import formats
+from gateway.providers.known import KnownMessageCache, entry_of
 from gateway.telemetry.capture import Capture
 from gateway.telemetry.encode import content_attributes, encode
 from gateway.telemetry.tool_spans import ToolSpans
 
 SECOND = 1_000_000_000
+OLLAMA_CALL = {"function": {"name": "look_up", "arguments": {"order": 7}}}
+OLLAMA_RESULT = {"role": "tool", "tool_name": "look_up", "content": "sent on Monday"}
+GEMINI_CALL = {"functionCall": {"name": "look_up", "args": {"order": 7}}}
+GEMINI_RESULT = {"functionResponse": {"name": "look_up", "response": {"result": "sent on Monday"}}}
+SHELL_CALL = {
+    "type": "shell_call",
+    "call_id": "call_1",
+    "action": {"commands": ["ls"]},
+    "environment": {"type": "local"},
+    "status": "completed",
+}
+SHELL_OUTPUT = {"stdout": "README.md", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}
+SEARCH_CALL = {"type": "tool_search_call", "call_id": "call_2", "execution": "client", "arguments": {"goal": "ship"}}
 
 
 def call(call_id: str | None, name: str = "look_up", order: int = 7) -> Entry:
@@ -242,3 +256,60 @@ def test_any_number_of_results_without_ids_costs_no_more_than_their_bytes(answer
     history = [entry for order in reversed(orders) for entry in (call(None, order=order), result("look_up"))]
     assert tools.of(bringing(answered, *history)) == []
     assert len(tools.of(bringing(answered, *history[:128]))) == 64
+
+
+@pytest.mark.parametrize(
+    ("api", "answer", "history"),
+    [
+        (
+            "ollama_chat",
+            {"message": {"role": "assistant", "content": "", "tool_calls": [OLLAMA_CALL]}, "done": True},
+            {"messages": [{"role": "assistant", "content": "", "tool_calls": [OLLAMA_CALL]}, OLLAMA_RESULT]},
+        ),
+        (
+            "gemini_generate_content",
+            {"candidates": [{"content": {"role": "model", "parts": [GEMINI_CALL]}, "finishReason": "STOP"}]},
+            {"contents": [{"role": "model", "parts": [GEMINI_CALL]}, {"role": "user", "parts": [GEMINI_RESULT]}]},
+        ),
+        (
+            "openai_responses",
+            {"status": "completed", "output": [SHELL_CALL]},
+            {"input": [SHELL_CALL, {"type": "shell_call_output", "call_id": "call_1", "output": [SHELL_OUTPUT]}]},
+        ),
+        (
+            "openai_responses",
+            {"status": "completed", "output": [SEARCH_CALL]},
+            {"input": [SEARCH_CALL, {**SEARCH_CALL, "type": "tool_search_output", "tools": []}]},
+        ),
+    ],
+    ids=["ollama", "gemini", "shell", "tool search"],
+)
+def test_what_apis_say_is_paired(
+    answered: Exchange, api: str, answer: dict[str, object], history: dict[str, object]
+) -> None:
+    [provider] = [each for each in formats() if each.name == api]
+    reader = provider.response_reader(None, 200, "application/json")
+    reader.feed(json.dumps(answer).encode())
+    answered.response = reader.end(complete=True)
+    assert answered.response.finish_reasons == ["tool_call"]
+    tools = ToolSpans()
+    tools.of(answered)
+    following = bringing(answered)
+    following.request = provider.read_request(json.dumps(history).encode(), KnownMessageCache())
+    [span] = tools.of(following)
+    assert span.name in ("execute_tool look_up", "execute_tool shell", "execute_tool tool_search")
+
+
+def test_what_a_provider_ran_itself_is_no_span(answered: Exchange) -> None:
+    hosted = {**SHELL_CALL, "environment": {"type": "container_reference", "container_id": "cntr_1"}}
+    output = {"type": "shell_call_output", "call_id": "call_1", "output": [SHELL_OUTPUT]}
+    [provider] = [each for each in formats() if each.name == "openai_responses"]
+    reader = provider.response_reader(None, 200, "application/json")
+    reader.feed(json.dumps({"status": "completed", "output": [hosted, output]}).encode())
+    answered.response = reader.end(complete=True)
+    assert answered.response.finish_reasons == ["stop"]
+    tools = ToolSpans()
+    tools.of(answered)
+    following = bringing(answered)
+    following.request = provider.read_request(json.dumps({"input": [hosted, output]}).encode(), KnownMessageCache())
+    assert tools.of(following) == []
