@@ -12,6 +12,7 @@ from gateway.contracts import AsksInTarget, Provider
 from gateway.model.message import RequestReading, ResponseReading
 from gateway.providers.built_in import formats
 from gateway.providers.known import KnownMessageCache
+from gateway.providers.lenient import raw_text
 
 DATA = Path(__file__).parent.parent / "data"
 PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in formats()}
@@ -102,15 +103,60 @@ def test_any_cut_of_the_bytes_gives_the_same_reading(case: Path, cuts: list[int]
     assert shown(read_response(case, cuts)) == shown(read_response(case, []))
 
 
+def said_in(reading: ResponseReading) -> list[dict[str, str]]:
+    """By message what was said and thought."""
+    return [
+        {
+            kind: "".join(part.get("content", "") for part in json.loads(message.json)["parts"] if part["type"] == kind)
+            for kind in ("text", "reasoning", "compaction")
+        }
+        for message in reading.messages
+    ]
+
+
 @pytest.mark.parametrize("case", STREAMS, ids=name_of)
-def test_a_stream_cut_anywhere_still_gives_a_reading(case: Path) -> None:
+def test_a_stream_cut_anywhere_gives_a_beginning_of_what_was_said(case: Path) -> None:
     body, content_type = response_of(case)
+    whole = said_in(read_response(case, []))
+    shown_so_far = 0
     for end in range(0, len(body), 7):
         reader = PROVIDERS[case.parent.name].response_reader(None, 200, content_type)
         reader.feed(body[:end])
         reading = reader.end(complete=False)
         assert reading.state in ("truncated", "full")
         assert len(reading.finish_reasons) == len(reading.raw_finish_reasons)
+        said = said_in(reading)
+        if shown_so_far == 0 and reading.finish_reasons == ["error"] and is_raw(said, body[:end]):
+            continue  # not one event has come whole: agents see what has
+        assert len(said) <= len(whole)
+        for part, all_of_it in zip(said, whole, strict=False):
+            assert all(all_of_it[kind].startswith(text) for kind, text in part.items()), end
+        length = sum(len(text) for part in said for text in part.values())
+        assert length >= shown_so_far
+        shown_so_far = length
+
+
+def is_raw(said: list[dict[str, str]], body: bytes) -> bool:
+    """Half a frame is shown with its framing, half an event without."""
+    text = said[0]["text"] if len(said) == 1 else ""
+    return text != "" and (text == raw_text(body) or text[:20] in body.decode("utf-8", "replace"))
+
+
+@pytest.mark.parametrize("case", [case for case in STREAMS if b"[DONE]" in response_of(case)[0]], ids=name_of)
+def test_a_stream_that_ends_twice_ended_once(case: Path) -> None:
+    body, content_type = response_of(case)
+    reader = PROVIDERS[case.parent.name].response_reader(None, 200, content_type)
+    reader.feed(body + b"data: [DONE]\n\n")
+    assert shown(reader.end(complete=True)) == shown(read_response(case, []))
+
+
+@pytest.mark.parametrize("api", ["openai_chat", "openai_completions", "openai_responses", "mistral_fim"])
+def test_an_end_without_an_answer_is_an_answer_that_never_came(api: str) -> None:
+    reader = PROVIDERS[api].response_reader(None, 200, "text/event-stream")
+    reader.feed(b"data: [DONE]\n\n" * 2)
+    reading = reader.end(complete=True)
+    assert (reading.state, reading.messages, reading.usage.state) == ("full", [], "missing")
+    assert (reading.finish_reasons, reading.raw_finish_reasons) == (["error"], [""])
 
 
 def test_an_answer_reads_the_same_when_the_next_request_repeats_it() -> None:
