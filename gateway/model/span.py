@@ -8,7 +8,7 @@ AttributeValue = str | int | float | bool | tuple[str, ...]
 Attribute = tuple[str, AttributeValue]
 Attributes = list[Attribute]
 
-KIND_INTERNAL, KIND_SERVER, KIND_CLIENT = 1, 2, 3
+KIND_INTERNAL, KIND_CLIENT = 1, 3
 STATUS_UNSET, STATUS_ERROR = 0, 2
 
 

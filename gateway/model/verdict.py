@@ -1,6 +1,6 @@
 """What detectors saw, what one agent says, and what they say together."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -14,20 +14,6 @@ AssessmentState = Literal["evaluated", "skipped", "timed_out", "failed_open", "f
 INTENTS: tuple[Intent, ...] = ("allow", "flag", "redact", "escalate", "block")
 OUTCOMES: tuple[Outcome, ...] = ("allowed", "flagged", "redacted", "escalated", "blocked")
 """Mildest first; the strictest wins."""
-
-
-class Finding(NamedTuple):
-    """A place in a message. Never the text itself."""
-
-    category: str
-    """The policy file's word: `credentials`."""
-    detector: str
-    """What saw it: `secret:openai_key`, `entity:iban`, `pattern:0`, `keyword:nightjar`'s number."""
-    text: int
-    """Index into the entry's `texts`."""
-    start: int
-    end: int
-    """In characters of that text."""
 
 
 class Assessment(msgspec.Struct, frozen=True, eq=False, gc=False):

@@ -11,14 +11,14 @@ from time import perf_counter
 from typing import Literal, NamedTuple
 
 from gateway.model.message import Entry
-from gateway.model.verdict import Assessment, Direction, Finding
+from gateway.model.verdict import Assessment, Direction
 from gateway.policy.compile import Effort, Places, Scanner
 from gateway.policy.detectors.entities import ENTITIES
 from gateway.policy.detectors.secrets import SECRETS
 from gateway.policy.detectors.shape import Place, Shape, Watch
 from gateway.policy.judging import NOTHING, Gap, Look, Panel, Seat, seat_of
 from gateway.policy.load import Agent
-from gateway.policy.plain import Reading, pieces, readings_of, simple
+from gateway.policy.plain import Reading, readings_of, simple
 from gateway.policy.schema import DIRECTIONS
 
 Part = Literal["all", "inline", "tail"]
@@ -123,38 +123,6 @@ class PolicySet:
     def skipped(self, direction: Direction, part: Part, reason: str) -> list[Assessment]:
         """What they come to where there was nothing to look at."""
         return self._panels[direction, part].skipped(reason)
-
-    def findings(self, agent: str, entry: Entry) -> list[Finding]:
-        """Where this agent's detectors found something; looked up anew. Raises what a broken detector raises."""
-        watches = next(a.watches for a in self.agents if a.name == agent)
-        shapes = self._scanner.shapes
-        return [
-            Finding(watch.category, watch.shape.name, number, *place)
-            for index, *_ in self._counts(entry)
-            for watch in watches
-            if watch.shape == shapes[index]
-            for number, place in self._spots(index, entry.texts)
-        ]
-
-    def _spots(self, index: int, texts: Sequence[str]) -> list[tuple[int, Place]]:
-        """Where a shape is in these texts, by text; one that goes over several has a place in each."""
-        spots: set[tuple[int, Place]] = set()
-        for number, text in enumerate(texts):
-            spots.update((number, place) for place in self._written(index, text))
-        if len(texts) > 1:
-            for place in self._written(index, "".join(texts)):
-                parts = [*pieces(texts, place)]
-                # Within one text it was found there, or its neighbours make it none.
-                spots.update(parts if len(parts) > 1 else ())
-        return sorted(spots)
-
-    def _written(self, index: int, text: str) -> list[Place]:
-        places = [
-            place
-            for reading in readings_of(text)
-            for place in reading.written_at(self._scanner.places(index, reading.text).places)
-        ]
-        return sorted(set(places))
 
     def sensitive(self, entry: Entry) -> bool:
         """Whether the entry's texts hold a secret, card, IBAN or e-mail address: a look-up, if it was assessed.

@@ -154,12 +154,6 @@ class TurnPage:
     """The `after` of the following page."""
 
 
-@dataclass(slots=True, frozen=True)
-class Counts:
-    sessions: int
-    exchanges: int
-
-
 class Reader:
     """A small pool of read-only connections; may be used from several threads."""
 
@@ -231,15 +225,6 @@ class Reader:
         """Exchanges stored after number `after`, in the order they were stored."""
         with self._connection() as connection:
             return _read(connection, ExchangeRow, "exchanges WHERE n > ? ORDER BY n LIMIT ?", (after, _bounded(limit)))
-
-    def counts(self) -> Counts:
-        """Roughly: numbers given out, not rows counted, so that it costs nothing on a large store."""
-        with self._connection() as connection:
-            values = connection.execute(
-                "SELECT (SELECT count(*) FROM (SELECT 1 FROM sessions LIMIT 100000)),"
-                " (SELECT coalesce(max(n) - min(n) + 1, 0) FROM exchanges)"
-            ).fetchone()
-            return Counts(*values)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

@@ -213,29 +213,20 @@ def test_a_block_after_the_bytes_have_gone_is_bypassed(said: Say, agent: Make) -
     assert (found.intent, found.outcome, found.state) == ("block", "flagged", "bypassed")
 
 
-def test_findings_are_places_in_texts(said: Say, agent: Make) -> None:
-    found = compiled([agent()]).findings("keeper", said("owl", "ä nightjar"))
-    assert [(f.category, f.detector, f.text, f.start, f.end) for f in found] == [("codenames", "keyword:0", 1, 2, 10)]
-
-
 @pytest.mark.parametrize(
-    ("texts", "places"),
+    "texts",
     [
-        (["\u2026 \uff4e\uff49\uff47\uff48\uff54\uff4a\uff41\uff52!"], [(0, 2, 10)]),
-        (["a night\u200bjar"], [(0, 2, 11)]),
-        (["a night", "jar b"], [(0, 2, 7), (1, 0, 3)]),
-        (["a ni\u00adght", "", "ja\u2060r"], [(0, 2, 8), (2, 0, 4)]),
-        (["nightjar", " nightjar"], [(0, 0, 8), (1, 1, 9)]),
+        ["\u2026 \uff4e\uff49\uff47\uff48\uff54\uff4a\uff41\uff52!"],
+        ["a night\u200bjar"],
+        ["a night", "jar b"],
+        ["a ni\u00adght", "", "ja\u2060r"],
+        ["nightjar", " nightjar"],
     ],
 )
 @pytest.mark.parametrize("detect", ["keywords: [nightjar]", "patterns: ['nigh[t]jar']"])
-def test_what_a_model_reads_as_a_word_is_found_where_it_is_written(
-    said: Say, agent: Make, detect: str, texts: list[str], places: list[tuple[int, int, int]]
-) -> None:
+def test_what_a_model_reads_as_a_word_is_found(said: Say, agent: Make, detect: str, texts: list[str]) -> None:
     policies = compiled([agent(detect=f"{{codenames: {{{detect}}}}}")])
-    entry = said(*texts)
-    assert only(policies.assess("inlet", [entry])).outcome == "blocked"
-    assert [(f.text, f.start, f.end) for f in policies.findings("keeper", entry)] == places
+    assert only(policies.assess("inlet", [said(*texts)])).outcome == "blocked"
 
 
 def test_one_finding_counts_once_however_it_is_read(said: Say, agent: Make) -> None:
