@@ -60,11 +60,12 @@ class Worker:
         self.processors = {
             name: _processor(config.processors[name], config, policies, self._reading) for name in pipeline.processors
         }
+        self._known = KnownMessageCache()
         self.pipeline = Pipeline(
             [*self.processors.values()],
             self.exporters,
             {provider.name: provider for provider in providers},
-            KnownMessageCache(),
+            self._known,
         )
         self.receiver = LlmReceiver(self.llm, self.pipeline, providers, environ, sockets())
 
@@ -95,6 +96,7 @@ class Worker:
         """What went through, what was dropped, what failed: by component."""
         totals: dict[str, int | dict[str, int]] = dict(self.pipeline.counters)
         totals.update({f"failures.{where}": count for where, count in self.pipeline.failures.items()})
+        totals["known_messages"] = self._known.counters()
         totals.update({name: processor.counters() for name, processor in self.processors.items()})
         totals.update({exporter.name: exporter.counters() for exporter in self.exporters})
         return totals

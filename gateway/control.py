@@ -65,10 +65,13 @@ async def run_control_plane(
     link = LinkServer(writer)
     listening = socket(fileno=os.dup(listen_fd))
     closing: list[Callable[[], None]] = []
+    counted: dict[str, Callable[[], dict[str, int]]] = {"link": link.counters}
+    if writer is not None:
+        counted["store"] = writer.counters
     runners: list[web.AppRunner] = []
     try:
         if settings.console is not None:
-            runners.append(await _start_console(settings, settings.console, closing))
+            runners.append(await _start_console(settings, settings.console, closing, counted))
         if settings.health is not None:
             check = _health_check(writer, link, settings.workers)
             runners.append(await _listen(health_app(check), settings.health.endpoint, "health_check"))
@@ -90,7 +93,7 @@ async def run_control_plane(
             await runner.cleanup()
         for close in closing:
             close()
-        _log.info("control plane stopped", link=link.counters(), **({"store": writer.counters()} if writer else {}))
+        _log.info("control plane stopped", **{name: counters() for name, counters in counted.items()})
 
 
 def _start_writer(writer: StoreWriter, storage: StorageConfig) -> None:
@@ -107,7 +110,10 @@ def _start_writer(writer: StoreWriter, storage: StorageConfig) -> None:
 
 
 async def _start_console(
-    settings: ControlSettings, config: ConsoleConfig, closing: list[Callable[[], None]]
+    settings: ControlSettings,
+    config: ConsoleConfig,
+    closing: list[Callable[[], None]],
+    counted: dict[str, Callable[[], dict[str, int]]],
 ) -> web.AppRunner:
     assert settings.storage is not None, "the console shows the store"
     path = settings.storage.path
@@ -118,7 +124,9 @@ async def _start_console(
         raise ControlPlaneError(f"the administrator's token cannot be kept in {path.parent}: {error}") from error
     desk = Desk(path)
     closing.append(desk.close)
-    app = console_app(desk, Auth(token), Pages(settings.gateway_url), config.endpoint, config.hosts)
+    auth = Auth(token)
+    counted["console"] = auth.counters
+    app = console_app(desk, auth, Pages(settings.gateway_url), config.endpoint, config.hosts)
     runner = await _listen(app, config.endpoint, "console", config.tls.context() if config.tls is not None else None)
     _show(token, path.parent)
     return runner

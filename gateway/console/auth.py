@@ -63,6 +63,11 @@ class Auth:
         self._clock = clock
         self._logins: OrderedDict[bytes, Login] = OrderedDict()
         self._attempts = Attempts(clock)
+        self._logins_forgotten = 0
+
+    def counters(self) -> dict[str, int]:
+        """`logins_forgotten`, `attempts_forgotten`: what made room for others before its time."""
+        return {"logins_forgotten": self._logins_forgotten, "attempts_forgotten": self._attempts.forgotten}
 
     def accepts(self, token: str, address: str) -> bool:
         """Raises TooManyAttemptsError where `address` showed too many wrong ones; logins it has stay good."""
@@ -83,6 +88,7 @@ class Auth:
         self._logins[_hash(cookie)] = Login(secrets.token_urlsafe(32), self._clock() + LOGIN_S)
         if len(self._logins) > _MAX_LOGINS:
             self._logins.popitem(last=False)
+            self._logins_forgotten += 1
         return cookie
 
     def login(self, cookie: str) -> Login | None:

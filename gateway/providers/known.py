@@ -126,6 +126,9 @@ class KnownMessageCache:
         self._keep(key, made, len(raw) + len(made))
         return made
 
+    def counters(self) -> dict[str, int]:
+        return {"hits": self.hits, "misses": self.misses, "dropped": self.dropped, "bytes": self.bytes}
+
     def _recall(self, key: _Key) -> Entry | bytes | None:
         found = self._kept.get(key)
         if found is None:

@@ -134,14 +134,19 @@ async def test_the_receiver_of_the_pipeline_is_the_one_that_listens(model: Built
 
 
 async def test_whatever_was_counted_is_said_at_the_end(gateway: WatchedGateway, caller: Caller) -> None:
-    await caller.call()
+    for _ in range(2):
+        await caller.call()
     await gateway.stop()
     totals = gateway.totals()
     assert totals["session"] == {}
     assert totals["llm"]["malformed"] == 0
-    assert totals["store"]["sent"] == 1
+    assert totals["store"]["sent"] == 2
+    known = totals["known_messages"]
+    assert (known["hits"], known["dropped"]) == (known["misses"], 0), "the second call says the same again"
+    assert known["bytes"] > 0
     [last] = [json.loads(line) for line in gateway.log.splitlines() if "control plane stopped" in line]
-    assert (last["link"]["received"], last["store"]["stored"], last["store"]["dropped"]) == (1, 1, 0)
+    assert (last["link"]["received"], last["store"]["stored"], last["store"]["dropped"]) == (2, 2, 0)
+    assert last["console"] == {"logins_forgotten": 0, "attempts_forgotten": 0}
 
 
 async def test_protobuf_without_its_fast_core_is_said_at_the_start(model: BuiltinModel, tmp_path: Path) -> None:
