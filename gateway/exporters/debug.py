@@ -7,9 +7,9 @@ from typing import Any, Literal
 import structlog
 from pydantic import Field
 
+from gateway.model import semconv as sc
 from gateway.model.exchange import Exchange
 from gateway.model.span import STATUS_ERROR, Span
-from gateway.telemetry import semconv as sc
 from gateway.units import ConfigModel, Duration
 
 _NORMAL = (

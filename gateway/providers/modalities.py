@@ -3,10 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.model import semconv as sc
 from gateway.providers.lenient import count_or_none
 from gateway.providers.settings import Attributes
 
-_MODALITIES = ("text", "image", "audio")
+_READ = {
+    "text_tokens": sc.GEN_AI_USAGE_TEXT_INPUT_TOKENS,
+    "image_tokens": sc.GEN_AI_USAGE_IMAGE_INPUT_TOKENS,
+    "audio_tokens": sc.GEN_AI_USAGE_AUDIO_INPUT_TOKENS,
+}
+_CACHED = {
+    "text_tokens": sc.GEN_AI_USAGE_TEXT_CACHE_READ_INPUT_TOKENS,
+    "image_tokens": sc.GEN_AI_USAGE_IMAGE_CACHE_READ_INPUT_TOKENS,
+    "audio_tokens": sc.GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS,
+}
+_WRITTEN = {
+    "text_tokens": sc.GEN_AI_USAGE_TEXT_OUTPUT_TOKENS,
+    "image_tokens": sc.GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS,
+    "audio_tokens": sc.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS,
+}
 
 
 def add_modalities(attributes: Attributes, into: Any, cached: Any, out: Any) -> None:
@@ -16,11 +31,11 @@ def add_modalities(attributes: Attributes, into: Any, cached: Any, out: Any) -> 
     say 0 of all that they know.
     """
     counted = {
-        f"gen_ai.usage.{modality}.{kind}": count
-        for counts, kind in ((into, "input_tokens"), (cached, "cache_read.input_tokens"), (out, "output_tokens"))
+        name: count
+        for counts, names in ((into, _READ), (cached, _CACHED), (out, _WRITTEN))
         if isinstance(counts, Mapping)
-        for modality in _MODALITIES
-        if (count := count_or_none(counts.get(f"{modality}_tokens")))
+        for field, name in names.items()
+        if (count := count_or_none(counts.get(field)))
     }
     if counted:
         attributes[:] = [*(each for each in attributes if each[0] not in counted), *counted.items()]

@@ -195,9 +195,9 @@ class OpenAIChatAnswer:
             reading.finish_reasons.append("error")
             reading.raw_finish_reasons.append("")
         if self._service_tier is not None and (text := text_or_none(self._service_tier)):
-            reading.attributes.append(("openai.response.service_tier", text))
+            reading.attributes.append((settings.RESPONSE_TIER, text))
         if self._system_fingerprint is not None and (text := text_or_none(self._system_fingerprint)):
-            reading.attributes.append(("openai.response.system_fingerprint", text))
+            reading.attributes.append((settings.FINGERPRINT, text))
         return reading
 
 

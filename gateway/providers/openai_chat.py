@@ -137,7 +137,7 @@ def _add_settings(attributes: settings.Attributes, body: _Body) -> None:
         kind = kind_of(body.response_format)
         settings.add_text(attributes, settings.OUTPUT_TYPE, _OUTPUT_TYPES.get(kind))
     if body.service_tier is not None and body.service_tier != "auto":
-        settings.add_text(attributes, "openai.request.service_tier", body.service_tier)
+        settings.add_text(attributes, settings.REQUEST_TIER, body.service_tier)
 
 
 def _add_hints(hints: dict[str, str], body: _Body) -> None:

@@ -227,7 +227,7 @@ def _add_settings(attributes: settings.Attributes, body: _Body) -> None:
         settings.add_text(attributes, settings.OUTPUT_TYPE, _OUTPUT_TYPES.get(kind) if isinstance(kind, str) else None)
     settings.add_text(attributes, settings.PREVIOUS_RESPONSE, body.previous_response_id)
     if body.service_tier is not None and body.service_tier != "auto":
-        settings.add_text(attributes, "openai.request.service_tier", body.service_tier)
+        settings.add_text(attributes, settings.REQUEST_TIER, body.service_tier)
     if body.generate is False:
         attributes.append((settings.GENERATE, False))
 

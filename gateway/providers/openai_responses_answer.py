@@ -137,7 +137,7 @@ class OpenAIResponsesAnswer:
         elif status:
             reading.attributes.append((settings.RESPONSE_STATUS, status))
         if tier := text_or_none(response.service_tier):
-            reading.attributes.append(("openai.response.service_tier", tier))
+            reading.attributes.append((settings.RESPONSE_TIER, tier))
         return reading
 
     def _add_answer(self, reading: ResponseReading, items: list[Any], status: str) -> None:

@@ -6,37 +6,37 @@ Names: OpenTelemetry GenAI conventions, client-inference. `gen_ai.request.stream
 from collections.abc import Callable, Sequence
 from math import isfinite
 
+from gateway.model import semconv as sc
 from gateway.model.message import Entry, RequestReading
 
 Attributes = list[tuple[str, str | int | float | bool | tuple[str, ...]]]
 
-TEMPERATURE = "gen_ai.request.temperature"
-TOP_P = "gen_ai.request.top_p"
-TOP_K = "gen_ai.request.top_k"
-MAX_TOKENS = "gen_ai.request.max_tokens"
-FREQUENCY_PENALTY = "gen_ai.request.frequency_penalty"
-PRESENCE_PENALTY = "gen_ai.request.presence_penalty"
-SEED = "gen_ai.request.seed"
-STOP_SEQUENCES = "gen_ai.request.stop_sequences"
-CHOICE_COUNT = "gen_ai.request.choice.count"
-REASONING_LEVEL = "gen_ai.request.reasoning.level"
-OUTPUT_TYPE = "gen_ai.output.type"
-PREVIOUS_RESPONSE = "gen_ai.request.previous_response.id"
-STREAM_CURSOR = "gen_ai.request.stream_cursor"
-RESPONSE_STATUS = "gen_ai.response.status"
-PROMPT_NAME = "gen_ai.prompt.name"
-PROMPT_VERSION = "gen_ai.prompt.version"
-DIMENSIONS = "gen_ai.embeddings.dimension.count"
-ENCODING_FORMATS = "gen_ai.request.encoding_formats"
-COMPACTED = "gen_ai.conversation.compacted"
-"""True where what the model had before it was a shorter view of the conversation; never false."""
-AGENT_ID = "gen_ai.agent.id"
-GUARDRAIL_ID = "aws.bedrock.guardrail.id"
-COUNTED_TOKENS = "spangate.counted.input_tokens"
-"""What a token-counting call answered. No usage: nothing was generated, and totals must not grow by asking."""
-
-GENERATE = "spangate.request.generate"
-"""False where no answer was asked for: over a WebSocket a client has the model get ready (`generate: false`)."""
+TEMPERATURE = sc.GEN_AI_REQUEST_TEMPERATURE
+TOP_P = sc.GEN_AI_REQUEST_TOP_P
+TOP_K = sc.GEN_AI_REQUEST_TOP_K
+MAX_TOKENS = sc.GEN_AI_REQUEST_MAX_TOKENS
+FREQUENCY_PENALTY = sc.GEN_AI_REQUEST_FREQUENCY_PENALTY
+PRESENCE_PENALTY = sc.GEN_AI_REQUEST_PRESENCE_PENALTY
+SEED = sc.GEN_AI_REQUEST_SEED
+STOP_SEQUENCES = sc.GEN_AI_REQUEST_STOP_SEQUENCES
+CHOICE_COUNT = sc.GEN_AI_REQUEST_CHOICE_COUNT
+REASONING_LEVEL = sc.GEN_AI_REQUEST_REASONING_LEVEL
+OUTPUT_TYPE = sc.GEN_AI_OUTPUT_TYPE
+PREVIOUS_RESPONSE = sc.GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID
+STREAM_CURSOR = sc.GEN_AI_REQUEST_STREAM_CURSOR
+RESPONSE_STATUS = sc.GEN_AI_RESPONSE_STATUS
+PROMPT_NAME = sc.GEN_AI_PROMPT_NAME
+PROMPT_VERSION = sc.GEN_AI_PROMPT_VERSION
+DIMENSIONS = sc.GEN_AI_EMBEDDINGS_DIMENSION_COUNT
+ENCODING_FORMATS = sc.GEN_AI_REQUEST_ENCODING_FORMATS
+COMPACTED = sc.GEN_AI_CONVERSATION_COMPACTED
+AGENT_ID = sc.GEN_AI_AGENT_ID
+GUARDRAIL_ID = sc.AWS_BEDROCK_GUARDRAIL_ID
+COUNTED_TOKENS = sc.SPANGATE_COUNTED_INPUT_TOKENS
+REQUEST_TIER = sc.OPENAI_REQUEST_SERVICE_TIER
+RESPONSE_TIER = sc.OPENAI_RESPONSE_SERVICE_TIER
+FINGERPRINT = sc.OPENAI_RESPONSE_SYSTEM_FINGERPRINT
+GENERATE = sc.SPANGATE_REQUEST_GENERATE
 
 
 def add_double(attributes: Attributes, name: str, value: object) -> None:

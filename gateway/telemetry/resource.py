@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from urllib.parse import unquote
 
+from gateway.model import semconv as sc
 from gateway.model.span import Attributes
-from gateway.telemetry import semconv as sc
 
 
 def resource_attributes(environ: Mapping[str, str], version: str, instance_id: str) -> Attributes:

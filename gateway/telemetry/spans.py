@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import msgspec
 
+from gateway.model import semconv as sc
 from gateway.model.exchange import Exchange, Participant
 from gateway.model.message import Entry, Message, RequestReading, ResponseReading, Text, Usage
 from gateway.model.span import (
@@ -19,7 +20,6 @@ from gateway.model.span import (
     SpanEvent,
 )
 from gateway.model.verdict import Assessment
-from gateway.telemetry import semconv as sc
 from gateway.telemetry.shared import remembered
 
 _HAS_REMOTE_PARENT = 0x300
@@ -245,7 +245,7 @@ def _call(method: str, path: str, api: str, stream: bool, settings: tuple[Attrib
         (sc.URL_PATH, path),
         (sc.OPENAI_API_TYPE, _API_TYPES.get(api)),
         (sc.GEN_AI_REQUEST_STREAM, stream or None),
-        *[(key, _typed(key, value)) for key, value in settings],
+        *settings,  # typed by who read them: JSON does not tell 1 from 1.0, the convention does
     ]
     return tuple((key, value) for key, value in found if value is not None)
 
@@ -254,15 +254,6 @@ def _call(method: str, path: str, api: str, stream: bool, settings: tuple[Attrib
 def _facts(said: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
     """As an upstream says them with every answer."""
     return said
-
-
-def _typed(key: str, value: AttributeValue) -> AttributeValue:
-    """JSON does not tell 1 from 1.0; the convention does."""
-    if key in sc.DOUBLES:
-        return float(value) if type(value) is int else value
-    if key in sc.INTS and type(value) is float and value.is_integer():
-        return int(value)
-    return value
 
 
 def _status(exchange: Exchange) -> str:

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.model import semconv as sc
 from gateway.model.exchange import Exchange
 from gateway.model.message import Entry, Message, ServerToolCallResponse, ToolCall, ToolCallResponse
 from gateway.model.randomness import random_bytes
 from gateway.model.span import KIND_INTERNAL, Attribute, Block, Content, Span
-from gateway.telemetry import semconv as sc
 
 _REMEMBERED = 10_000
 _AT_ONCE = 64

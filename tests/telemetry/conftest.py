@@ -35,7 +35,7 @@ def _base() -> Exchange:
     request.system = [entry_of(Message("system", (Text("Be brief."),)))]
     request.messages = [entry_of(Message("user", (Text("Grüße – 你好?"),)))]
     request.tools = b'[{"type":"function","name":"look_up"}]'
-    request.attributes = [("gen_ai.request.temperature", 1), ("gen_ai.request.max_tokens", 100)]
+    request.attributes = [("gen_ai.request.temperature", 1.0), ("gen_ai.request.max_tokens", 100)]
     return exchange
 
 

@@ -9,8 +9,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from gateway.model import semconv as sc
 from gateway.model.span import Attribute, Attributes, AttributeValue, Block, Content, EventBody, Span, SpanEvent
-from gateway.telemetry import semconv as sc
 from gateway.telemetry.capture import Capture
 from gateway.telemetry.encode import content_attributes, encode, encode_resource, splice, upb_in_use
 

@@ -1,4 +1,4 @@
-"""Every attribute name, once. Constants only.
+"""Every attribute name, once, for who reads APIs and for who writes spans. Constants only.
 
 Sources: [genai] open-telemetry/semantic-conventions-genai, docs/gen-ai/client-inference.md and events.yaml; [openai]
 its OpenAI refinement; [core] open-telemetry/semantic-conventions (session, user, server, http, url, error, service);
@@ -14,6 +14,11 @@ GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
 GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
 GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
 GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
+GEN_AI_CONVERSATION_COMPACTED: Final = "gen_ai.conversation.compacted"
+"""True where what the model had before it was a shorter view of the conversation; never false."""
+GEN_AI_AGENT_ID: Final = "gen_ai.agent.id"
+GEN_AI_PROMPT_NAME: Final = "gen_ai.prompt.name"
+GEN_AI_PROMPT_VERSION: Final = "gen_ai.prompt.version"
 
 # [genai] Usage. Input includes what the cache read and wrote; a number that was not said is left out, never 0.
 GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
@@ -21,12 +26,22 @@ GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
 GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
 GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+GEN_AI_USAGE_TEXT_INPUT_TOKENS: Final = "gen_ai.usage.text.input_tokens"
+GEN_AI_USAGE_IMAGE_INPUT_TOKENS: Final = "gen_ai.usage.image.input_tokens"
+GEN_AI_USAGE_AUDIO_INPUT_TOKENS: Final = "gen_ai.usage.audio.input_tokens"
+GEN_AI_USAGE_TEXT_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.text.cache_read.input_tokens"
+GEN_AI_USAGE_IMAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.image.cache_read.input_tokens"
+GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.audio.cache_read.input_tokens"
+GEN_AI_USAGE_TEXT_OUTPUT_TOKENS: Final = "gen_ai.usage.text.output_tokens"
+GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.image.output_tokens"
+GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: Final = "gen_ai.usage.audio.output_tokens"
 # [v1.41] What `cache_write` was called: Phoenix 20.26 reads only this one.
 GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
 
 # [genai] Outcome
 GEN_AI_RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
 GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+GEN_AI_RESPONSE_STATUS: Final = "gen_ai.response.status"
 
 # [genai] Request settings
 GEN_AI_REQUEST_STREAM: Final = "gen_ai.request.stream"
@@ -37,11 +52,21 @@ GEN_AI_REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
 GEN_AI_REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
 GEN_AI_REQUEST_SEED: Final = "gen_ai.request.seed"
 GEN_AI_REQUEST_TOP_K: Final = "gen_ai.request.top_k"
+GEN_AI_REQUEST_STOP_SEQUENCES: Final = "gen_ai.request.stop_sequences"
+GEN_AI_REQUEST_REASONING_LEVEL: Final = "gen_ai.request.reasoning.level"
+GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID: Final = "gen_ai.request.previous_response.id"
+GEN_AI_REQUEST_STREAM_CURSOR: Final = "gen_ai.request.stream_cursor"
+GEN_AI_OUTPUT_TYPE: Final = "gen_ai.output.type"
 GEN_AI_REQUEST_CHOICE_COUNT: Final = "gen_ai.request.choice.count"
 GEN_AI_EMBEDDINGS_DIMENSION_COUNT: Final = "gen_ai.embeddings.dimension.count"
 GEN_AI_REQUEST_ENCODING_FORMATS: Final = "gen_ai.request.encoding_formats"
 # [openai]
 OPENAI_API_TYPE: Final = "openai.api.type"
+OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
+OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
+OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
+# [genai] its Bedrock refinement
+AWS_BEDROCK_GUARDRAIL_ID: Final = "aws.bedrock.guardrail.id"
 
 # [genai] Content, opt-in
 GEN_AI_SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
@@ -99,7 +124,9 @@ SPANGATE_CAPTURE: Final = "spangate.capture"
 SPANGATE_OVERHEAD_MS: Final = "spangate.overhead_ms"
 SPANGATE_RESPONSE_FINISH_REASONS_RAW: Final = "spangate.response.finish_reasons_raw"
 SPANGATE_COUNTED_INPUT_TOKENS: Final = "spangate.counted.input_tokens"
+"""What a token-counting call answered. No usage: nothing was generated, and totals must not grow by asking."""
 SPANGATE_REQUEST_GENERATE: Final = "spangate.request.generate"
+"""False where no answer was asked for: over a WebSocket a client has the model get ready (`generate: false`)."""
 
 # [ours] On the evaluation event
 SPANGATE_ROLE: Final = "spangate.role"
@@ -108,22 +135,3 @@ SPANGATE_RISK: Final = "spangate.risk"
 SPANGATE_CONFIDENCE: Final = "spangate.confidence"
 SPANGATE_TOOK_MS: Final = "spangate.took_ms"
 SPANGATE_STATE: Final = "spangate.state"
-
-# [genai] Types that a client's JSON does not settle: `"temperature": 1` is still a double, `"max_tokens": 1e3` an int.
-DOUBLES: Final = frozenset(
-    {
-        GEN_AI_REQUEST_TEMPERATURE,
-        GEN_AI_REQUEST_TOP_P,
-        GEN_AI_REQUEST_FREQUENCY_PENALTY,
-        GEN_AI_REQUEST_PRESENCE_PENALTY,
-    }
-)
-INTS: Final = frozenset(
-    {
-        GEN_AI_REQUEST_MAX_TOKENS,
-        GEN_AI_REQUEST_SEED,
-        GEN_AI_REQUEST_TOP_K,
-        GEN_AI_REQUEST_CHOICE_COUNT,
-        GEN_AI_EMBEDDINGS_DIMENSION_COUNT,
-    }
-)
