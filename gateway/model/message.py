@@ -155,8 +155,6 @@ class RequestReading(msgspec.Struct, eq=False, gc=False):
     state: ReadingState = "full"
     model: str = ""
     stream: bool = False
-    usage_requested: bool = True
-    """False where the client could have asked for usage in a stream and did not."""
     messages: list[Entry] = msgspec.field(default_factory=list)
     """The history and the prompt, oldest first, without separate system instructions."""
     system: list[Entry] = msgspec.field(default_factory=list)

@@ -31,6 +31,7 @@ class _Body(msgspec.Struct):
     model: Any = None
     stream: Any = None
     stream_options: Any = None
+    """How it is streamed: nothing a model reads."""
     tools: msgspec.Raw = NO_RAW
     functions: msgspec.Raw = NO_RAW
     response_format: msgspec.Raw = NO_RAW
@@ -83,8 +84,6 @@ class OpenAIChat:
         large = (("messages", entries(reading, reading.messages, decoded.messages, read_message, known)),)
         if decoded.stream is True:
             reading.stream = True
-            options = decoded.stream_options
-            reading.usage_requested = isinstance(options, dict) and options.get("include_usage") is True
         if decoded.tools is not NO_RAW:
             add_tools(reading, decoded.tools, known)
             large = (("tools", (decoded.tools,)), *large)

@@ -29,6 +29,7 @@ class _Body(msgspec.Struct):
     model: Any = None
     stream: Any = None
     stream_options: Any = None
+    """How it is streamed: nothing a model reads."""
     temperature: Any = None
     top_p: Any = None
     max_tokens: Any = None
@@ -64,8 +65,6 @@ class OpenAICompletions(RefusesAsOpenAI):
         reading = begun(body, decoded, target, known, _NAMES, "prompt", "suffix")
         if decoded.stream is True:
             reading.stream = True
-            options = decoded.stream_options
-            reading.usage_requested = isinstance(options, dict) and options.get("include_usage") is True
         settings.add_usual(reading.attributes, decoded)
         if decoded.n != 1:
             settings.add_int(reading.attributes, settings.CHOICE_COUNT, decoded.n)
