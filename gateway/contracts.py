@@ -196,5 +196,5 @@ class Spoken(Protocol):
         """`path`: below the provider's base URL, without query."""
 
     def dialogue(self, strict: bool) -> Dialogue:
-        """`strict`: somebody must see every request before it leaves, so that a client's event of which not all is
-        understood counts as one: what it shows of its type may not be the type that its upstream reads."""
+        """`strict`: somebody must see what a client says before it leaves, so that each of its events counts as a
+        request, but those with nothing but sound: an upstream may read another type in one, or answer it unasked."""

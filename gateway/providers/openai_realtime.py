@@ -22,6 +22,7 @@ from gateway.providers.request import (
     add_tools,
     add_unread,
     entries,
+    is_said,
     unreadable_request,
     with_repair,
 )
@@ -80,7 +81,7 @@ class OpenAIRealtime:
             return unreadable_request(body)
         reading = RequestReading(model=_model(response, session, target), stream=True)
         items = decoded.items
-        if response.input is not NO_RAW:  # a response beside the conversation
+        if is_said(response.input):  # a response beside the conversation
             items = with_repair(_decode_raws, bytes(response.input)) or [response.input]
         entries(reading, reading.messages, items, read_item, known)
         for said in (response.instructions, session.instructions):

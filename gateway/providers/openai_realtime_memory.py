@@ -83,13 +83,15 @@ class Memory:
         """Something was said that cannot be kept."""
         self._cut = True
 
-    def request(self, response: Any) -> bytes:
-        """All of it as one body, with what `response.create` says."""
+    def request(self, response: Any, beside: dict[str, Any]) -> bytes:
+        """All of it as one body, with what `response.create` says in its response and beside it."""
         items = [msgspec.Raw(item) for item in self._items.values()]
         said = response if isinstance(response, dict) else {}
         if isinstance(said.get("input"), list):
             said = {**said, "input": [self._referred(item) for item in said["input"]]}
-        return _to_json({"session": self._said | self._session, "items": items, "response": said, "cut": self._cut})
+        session = self._said | self._session
+        body = {"session": session, "items": items, "response": said, "cut": self._cut}
+        return _to_json({**body, "beside": beside} if beside else body)
 
     def _referred(self, item: Any) -> Any:
         """The item of the conversation in place of one that only names it: what the model reads, agents see."""
@@ -98,7 +100,7 @@ class Memory:
             if key in self._items:
                 return msgspec.Raw(self._items[key])
             self._cut = True
-        return lean(item)
+        return item
 
     # The session
 

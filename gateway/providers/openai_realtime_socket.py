@@ -16,13 +16,18 @@ import msgspec
 from gateway.contracts import Dialogue, Step
 from gateway.model.exchange import Refusal
 from gateway.model.randomness import random_bytes
+from gateway.providers.lenient import value_of
 from gateway.providers.openai_realtime_memory import Memory, Sound
 from gateway.providers.socket_events import Event, clear, error_of, read_event
 
 SOUNDS = "spangate.sounds"
 """Type of an event of our own: what stands for the sound of a response."""
 _ITEM_SAID = frozenset({"conversation.item.created", "conversation.item.added", "conversation.item.done"})
-_TEXTS = frozenset({"conversation.item.create", "session.update"})
+_SOUND_SENT = frozenset({"input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear"})
+_KEPT = frozenset({"conversation.item.create", "session.update"})
+_UNDERSTOOD = _KEPT | {"transcription_session.update", "response.cancel", "output_audio_buffer.clear"}
+_UNDERSTOOD |= {f"conversation.item.{what}" for what in ("delete", "retrieve", "truncate")}
+"""Of what a client says beside sound and `response.create`, what can be read as part of a request."""
 _SOUND_DELTAS = frozenset({"response.output_audio.delta", "response.audio.delta"})
 _to_json = msgspec.json.Encoder().encode
 
@@ -68,8 +73,6 @@ class _Realtime:
         """Responses that a client asked for and that have not begun, with the asking event's id."""
         self._running: dict[str, int] = {}
         """By the response's id."""
-        self._unasked = False
-        """The upstream answers speech without being asked."""
         self._undo: dict[int, Memory] = {}
         """What there was before an event that is being asked about."""
         self._sounds: dict[int, dict[tuple[str, int], Sound]] = {}
@@ -84,8 +87,8 @@ class _Realtime:
             return self._pass(event, read)
         if read.type == "response.create":
             return self._ask(event, read, whole)
-        if self._strict and self._unasked and read.type in _TEXTS:
-            return self._pass_text(event, read)
+        if self._strict and read.type not in _SOUND_SENT:
+            return self._pass_seen(event, read)
         self._remember(lambda: self._heed(read, whole))
         return None
 
@@ -99,21 +102,15 @@ class _Realtime:
         self._asking_event[self._count] = _id_of(read)
         return Step(self._count, request=event, passes=True)
 
-    def _pass_text(self, event: bytes, read: _Event) -> Step:
-        """SECURITY: the upstream answers by itself once somebody has spoken, with all that was said before: nobody
-        would be asked any more about what a client puts beside the speech."""
-        step, held = self._pass(event, read), self._memory.copy()
-        self._remember(lambda: self._heed(read, True))
-        self._undo[step.number] = held
-        alone = Memory()
-        try:
-            if read.type == "session.update":
-                alone.change_session(read.session, True)
-            else:
-                alone.add(read.item, True)
-            return step._replace(request=alone.request(None))
-        except (ValueError, RecursionError):
-            return step  # unreadable is not empty
+    def _pass_seen(self, event: bytes, read: _Event) -> Step:
+        """SECURITY: asked about on its own. An upstream may answer by itself once somebody has spoken, with all that
+        was said before; it may refuse what would take an earlier text's place; it may know events that we do not."""
+        step = self._pass(event, read)
+        if read.type in _KEPT:
+            held = self._memory.copy()
+            self._remember(lambda: self._heed(read, True))
+            self._undo[step.number] = held
+        return step._replace(request=_as_request(event)) if read.type in _UNDERSTOOD else step
 
     def _remember(self, what: Callable[[], None]) -> None:
         try:
@@ -125,7 +122,6 @@ class _Realtime:
         match read.type:
             case "session.update":
                 self._memory.change_session(read.session, whole)
-                self._unasked = self._unasked or _answers_speech(read.session) is True
             case "conversation.item.create":
                 self._memory.add(read.item, whole)
             case "input_audio_buffer.append":
@@ -140,11 +136,12 @@ class _Realtime:
         self._asking_event[self._count] = event_id
         if read is None or not whole:
             return Step(self._count, request=event)
-        return Step(self._count, request=self._request(read.response, event))
+        return Step(self._count, request=self._request(read.response, event, beside=True))
 
-    def _request(self, response: Any, event: bytes) -> bytes:
+    def _request(self, response: Any, event: bytes, beside: bool = False) -> bytes:
+        """`beside`: with what the event says beside the response."""
         try:
-            return self._memory.request(response)
+            return self._memory.request(response, _beside(event, "response") if self._strict and beside else {})
         except (ValueError, RecursionError):
             return event  # unreadable is not empty
 
@@ -174,9 +171,6 @@ class _Realtime:
 
     def _take_session(self, session: Any, whole: bool) -> None:
         self._memory.set_session(session, whole)
-        answers = _answers_speech(session)
-        if answers is not None:
-            self._unasked = answers
         if isinstance(session, dict) and isinstance(session.get("id"), str) and not self.session:
             self.session = session["id"]
 
@@ -236,17 +230,27 @@ class _Realtime:
         return _to_json({"type": "error", "event_id": f"event_{random_bytes(12).hex()}", "error": error})
 
 
-def _answers_speech(session: Any) -> bool | None:
-    """Whether a session says that speech is answered unasked; None where it says nothing of it."""
-    if not isinstance(session, dict):
-        return None
-    audio = session.get("audio")
-    heard = audio.get("input") if isinstance(audio, dict) else None
-    for said in (session, heard):
-        if isinstance(said, dict) and "turn_detection" in said:
-            detection = said["turn_detection"]
-            return isinstance(detection, dict) and detection.get("create_response") is not False
-    return None
+def _as_request(event: bytes) -> bytes:
+    """What a client's event says, as the request that is asked about."""
+    try:
+        said = value_of(event)
+        session, item = said.get("session"), said.get("item")
+        beside = _beside(event, "session", "item")
+        session = session if isinstance(session, dict) else {}
+        items = [] if item is None else [item]
+        return _to_json({"session": session, "items": items, "response": {}, "beside": beside})
+    except (ValueError, RecursionError):
+        return event  # unreadable is not empty
+
+
+def _beside(event: bytes, *objects: str) -> dict[str, Any]:
+    """The fields of an event but its type and the objects of these names. Raises ValueError."""
+    said = value_of(event)
+    return {
+        name: value
+        for name, value in said.items()
+        if name != "type" and not (name in objects and isinstance(value, dict)) and value is not None
+    }
 
 
 def _id_of(read: _Event | None) -> str:

@@ -60,10 +60,10 @@ class _Responses:
         read, whole = read_event(_decoder, _Event, event, whole)
         asks = read is None or read.type in ("response.create", "response.steer")
         doubtful = self._strict and (not whole or (read is not None and not clear(event)))
-        if not asks and not doubtful:
+        if not asks and not self._strict:
             return None
         self._count += 1
-        if not asks:  # what it shows of its type may not be the type that its upstream reads
+        if not asks:  # SECURITY: its upstream may read another type in it, or know what we do not
             return Step(self._count, request=event, passes=True)
         kind = read.type if read is not None and not doubtful else "response.create"
         lane = self._lane(read)

@@ -96,6 +96,13 @@ class TestResponses:
             assert step is not None
             assert step.request == decoy
 
+    def test_where_somebody_must_read_first_an_event_that_we_do_not_know_is_seen(self) -> None:
+        step = client(ResponsesSocket().dialogue(strict=True), "response.inject", input="hidden")
+        assert step is not None
+        assert b"hidden" in (step.request or b"")
+        assert step.passes
+        assert client(ResponsesSocket().dialogue(strict=False), "response.inject", input="seen by nobody") is None
+
     def test_a_refusal_has_both_forms_of_the_error(self) -> None:
         event = json.loads(ResponsesSocket().dialogue(strict=False).refusal(1, REFUSAL))
         assert (event["type"], event["code"], event["error"]["code"]) == ("error", REFUSAL.code, REFUSAL.code)
@@ -242,14 +249,9 @@ class TestRealtime:
         reading = OpenAIRealtime().read_request(begun.request or b"", KnownMessageCache())
         assert reading.state == "truncated"
 
-    SPEECH = ({"audio": {"input": {"turn_detection": {"type": "server_vad"}}}}, {"turn_detection": {"type": "x"}})
-
-    @pytest.mark.parametrize("session", SPEECH)
-    @pytest.mark.parametrize("told_by", [client, server])
-    def test_where_speech_is_answered_unasked_each_text_is_asked_about(self, session: Any, told_by: Any) -> None:
+    def test_where_somebody_must_read_first_each_text_is_asked_about_on_its_own(self) -> None:
         dialogue = RealtimeSocket().dialogue(strict=True)
-        told_by(dialogue, "session.update" if told_by is client else "session.created", session=session)
-        client(dialogue, "input_audio_buffer.append", audio="AAAA")
+        assert client(dialogue, "input_audio_buffer.append", audio="AAAA") is None
         first = client(dialogue, "conversation.item.create", item=message("one"))
         assert first is not None
         assert (asked(first), first.passes) == (["one"], True)
@@ -263,19 +265,51 @@ class TestRealtime:
         assert told is not None
         reading = OpenAIRealtime().read_request(told.request or b"", KnownMessageCache())
         assert [text for entry in reading.system for text in entry.texts] == ["three"]
+        assert reading.state == "full"
+
+    @pytest.mark.parametrize(
+        ("kind", "fields"),
+        [
+            ("session.update", {"session": {"tool_choice": {"name": "hidden"}}}),
+            ("session.update", {"session": "hidden"}),
+            ("session.update", {"session": {"audio": {"input": {"transcription": {"prompt": "hidden"}}}}}),
+            ("conversation.item.create", {"item": {"type": "message", "name": "hidden", "content": []}}),
+            ("conversation.item.create", {"item": {"type": "new", "content": [{"text": "a", "new": "hidden"}]}}),
+            ("conversation.item.create", {"item": {"type": "message", "content": []}, "new": {"a": ["hidden"]}}),
+            ("conversation.item.create", {"item": ["hidden"]}),
+            ("response.create", {"response": {"metadata": {"a": "hidden"}}}),
+            ("response.create", {"response": {"input": None}, "new": "hidden"}),
+            ("response.create", {"response": "hidden"}),
+            ("conversation.item.truncate", {"item_id": "hidden"}),
+            ("response.create ", {"response": {"instructions": "hidden"}}),
+            ("conversation.message.create", {"text": "hidden"}),
+        ],
+    )
+    def test_where_somebody_must_read_first_all_that_an_event_says_is_seen(self, kind: str, fields: Any) -> None:
+        step = client(RealtimeSocket().dialogue(strict=True), kind, **fields)
+        assert step is not None
+        reading = OpenAIRealtime().read_request(step.request or b"", KnownMessageCache())
+        seen = [*reading.messages, *reading.system, *reading.definitions]
+        assert any("hidden" in text for entry in seen for text in entry.texts)
+        assert (reading.state == "full") == (kind != "response.create " and "message.create" not in kind)
+
+    def test_text_in_the_data_of_an_image_is_seen(self) -> None:
+        hidden = f"data:text/plain;base64,{b64encode(b'hidden').decode()}"
+        item = {"type": "message", "content": [{"type": "input_image", "image_url": hidden}]}
+        dialogue = RealtimeSocket().dialogue(strict=True)
+        beside = client(dialogue, "response.create", response={"input": [item]})
+        for step in (client(dialogue, "conversation.item.create", item=item), beside):
+            reading = OpenAIRealtime().read_request(step.request or b"" if step else b"", KnownMessageCache())
+            assert any("hidden" in text for entry in reading.messages for text in entry.texts)
+
+    def test_an_input_of_null_is_none(self) -> None:
+        dialogue = RealtimeSocket().dialogue(strict=False)
+        client(dialogue, "conversation.item.create", item=message("one"))
+        assert asked(client(dialogue, "response.create", response={"input": None})) == ["one"]
 
     def test_where_somebody_only_watches_no_text_is_asked_about(self) -> None:
         dialogue = RealtimeSocket().dialogue(strict=False)
-        server(dialogue, "session.created", session=self.SPEECH[0])
         assert client(dialogue, "conversation.item.create", item=message("one")) is None
-
-    @pytest.mark.parametrize("detection", [None, {"type": "server_vad", "create_response": False}])
-    def test_where_speech_waits_for_a_question_texts_do_too(self, detection: Any) -> None:
-        dialogue = RealtimeSocket().dialogue(strict=True)
-        server(dialogue, "session.created", session=self.SPEECH[0])
-        server(dialogue, "session.updated", session={"audio": {"input": {"turn_detection": detection}}})
-        assert client(dialogue, "conversation.item.create", item=message("one")) is None
-        assert asked(client(dialogue, "response.create")) == ["one"]
 
     def test_a_response_is_rather_his_who_asked_for_sure(self) -> None:
         dialogue = RealtimeSocket().dialogue(strict=True)

@@ -119,22 +119,21 @@ async def test_a_function_is_called_and_its_result_is_in_the_next_request(
     assert answered.attributes["gen_ai.response.finish_reasons"] == ("stop",)
 
 
-async def test_an_enforcer_reads_the_conversation_before_the_model_may_answer(
+async def test_an_enforcer_reads_each_text_before_the_upstream_does(
     model: BuiltinModel, make_gateway: MakeGateway
 ) -> None:
     gateway = await make_gateway(model.url, enforcing=True)
     async with sdk(gateway.http) as client, client.realtime.connect(model="demo") as talk:
-        await talk.conversation.item.create(item=message("Tell me about nightjar."))
-        await talk.response.create(event_id="mine")
+        await talk.conversation.item.create(item=message("Tell me about nightjar."), event_id="mine")
         refused = (await until(talk, "error"))[-1]
         assert refused["error"]["code"] == "blocked_by_policy"
         assert refused["error"]["event_id"] == "mine"
-        await talk.response.create(response={"input": [message("What is a span?")], "conversation": "none"})
+        await talk.conversation.item.create(item=message("What is a span?"))
+        await talk.response.create()
         await until(talk, "response.done")
-    blocked, passed = await gateway.ended(), await gateway.ended()
-    assert blocked.attributes["spangate.end"] == "blocked"
-    assert passed.attributes["spangate.end"] == "finished"
-    assert passed.asked == ["What is a span?"]
+    blocked, passed, answered = await gateway.ended(), await gateway.ended(), await gateway.ended()
+    assert [each.attributes["spangate.end"] for each in (blocked, passed, answered)] == ["blocked", *["finished"] * 2]
+    assert (passed.asked, answered.asked) == (["What is a span?"], ["What is a span?"])
 
 
 @pytest.mark.parametrize("binary", [False, True])
