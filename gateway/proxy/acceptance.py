@@ -9,6 +9,13 @@ from gateway.proxy.upgrades import asks_websocket, half_a_handshake
 
 _LONGEST_LENGTH = 20
 """Digits of a 64-bit number."""
+_OTHER = -1
+_MINORS = {"1.1": 1, "1.0": 0}
+_OF_OTHER_PROTOCOLS = frozenset(
+    {"ANNOUNCE", "DESCRIBE", "FLUSH", "GET_PARAMETER", "PAUSE", "PLAY", "PRI", "RECORD", "REDIRECT", "SET_PARAMETER"}
+    | {"SETUP", "SOURCE", "TEARDOWN"}
+)
+"""RTSP's and ICE's, which llhttp understands, too."""
 
 
 def received_head(
@@ -21,7 +28,7 @@ def received_head(
         target=without_authority(target),
         headers=headers,
         header_map=fields,
-        http_minor=1 if parser.get_http_version() == "1.1" else 0,
+        http_minor=_MINORS.get(parser.get_http_version(), _OTHER),
         client_address=client_address,
         content_length=int(length) if length is not None and len(length) <= _LONGEST_LENGTH else None,
         chunked=b"transfer-encoding" in fields,
@@ -32,6 +39,8 @@ def received_head(
 def unacceptable(head: RequestHead, pipelined: bool) -> Refusal | None:
     """SECURITY: a message whose end an upstream could see elsewhere must not be relayed."""
     fields = head.header_map
+    if head.http_minor == _OTHER:
+        return Refusal(505, "bad_request", "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
     if len(fields) != len(head.headers) and repeats_framing(head.headers):
         return Refusal(
             400,
@@ -46,6 +55,8 @@ def unacceptable(head: RequestHead, pipelined: bool) -> Refusal | None:
         return Refusal(400, "bad_request", "Content-Length and Transfer-Encoding exclude each other; send one.")
     if head.http_minor == 1 and b"host" not in fields:
         return Refusal(400, "bad_request", "An HTTP/1.1 request needs a Host header.")
+    if head.method in _OF_OTHER_PROTOCOLS:
+        return Refusal(501, "bad_request", f"{head.method} is no method of HTTP.")
     if head.method == "CONNECT":
         return Refusal(400, "bad_request", "The gateway is no forward proxy: use it as the base URL of your client.")
     return half_a_handshake(head, pipelined) if asks_websocket(fields) else None

@@ -39,7 +39,7 @@ _NO_TRAILER = NOT_FORWARDED | {
 _TOKENS = re.compile(rb"[^\s,]+")
 
 
-_JOINED = frozenset({b"connection", b"content-encoding"})
+_JOINED = frozenset({b"connection", b"content-encoding", b"transfer-encoding"})
 _FRAMING = (b"content-length", b"transfer-encoding", b"host", b"content-type")
 
 

@@ -16,6 +16,8 @@ from gateway.proxy.upstream import NO_BODY_STATUS, Pool, ResponseHead, UpstreamC
 
 _log = structlog.get_logger("gateway.proxy")
 _HOP_BY_HOP_BEFORE_TRAILERS = HOP_BY_HOP - {b"trailer"}
+_NOT_OF_INTERIM = HOP_BY_HOP | {b"content-length"}
+"""SECURITY: no interim answer has a body (RFC 9110, 8.6); who believed a length would take the answer for it."""
 
 
 class Relay(Ending):
@@ -249,7 +251,7 @@ class Relay(Ending):
 
     def on_interim(self, status: int, reason: bytes, headers: Headers) -> None:
         if self.head.http_minor == 1 and status != 100:
-            passed = forwardable(headers, by_name(headers), HOP_BY_HOP)
+            passed = forwardable(headers, by_name(headers), _NOT_OF_INTERIM)
             self._out.append(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, lines(passed)))
 
     def on_response(self, response: ResponseHead) -> None:

@@ -239,6 +239,9 @@ class UpstreamConnection(asyncio.Protocol):
         if self._listener is None:
             return
         head = self._head
+        # Its end may have come with the read that went beyond the limit.
+        if self._head_bytes > self._limits.header and size_of(b"", head.headers) > self._limits.header:
+            raise ValueError("too large a head")  # ends as a bad response, below
         head.status = status = self._parser.get_status_code()
         if status < 200:
             if status < 100:
