@@ -99,8 +99,11 @@ def lower_names(headers: Headers, fields: dict[bytes, bytes]) -> tuple[bytes, ..
 # A client sends the same names with every call, an upstream with every answer. A name is no longer than a head may be.
 @lru_cache(maxsize=256)
 def crossing(names: tuple[bytes, ...], dropped: frozenset[bytes]) -> tuple[bool, ...]:
-    """Which of the headers with these names cross: all but `dropped` and the gateway's own."""
-    return tuple([name not in dropped and not name.startswith(OURS) for name in names])
+    """Which of the headers with these names cross: all but `dropped` and the gateway's own.
+
+    A server that hands headers on as variables, as CGI does, tells `_` from `-` no more.
+    """
+    return tuple([name not in dropped and not name.replace(b"_", b"-").startswith(OURS) for name in names])
 
 
 def for_a_plain_answer(forward: Headers) -> Headers:

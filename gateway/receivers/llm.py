@@ -48,11 +48,11 @@ _OURS = frozenset(
     }
 )
 _TRACE_CONTEXT = frozenset({b"traceparent", b"tracestate", b"baggage"})
-_CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+_CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"ocp-apim-subscription-key"})
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _REPLACED = _CREDENTIALS | {b"x-amz-security-token"}
 """What a client may authenticate itself with: goes where the gateway holds the key."""
-_MAY_CARRY_KEY = _CREDENTIALS | {b"cookie"}
+_MAY_CARRY_KEY = _REPLACED | {b"cookie"}
 _COOKIE = frozenset({b"cookie"})
 _NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 _GATEWAY_KEY = re.compile(rb"(?<![A-Za-z0-9_-])sg-", re.IGNORECASE)
@@ -60,14 +60,14 @@ _GATEWAY_KEY = re.compile(rb"(?<![A-Za-z0-9_-])sg-", re.IGNORECASE)
 _BASIC = re.compile(rb"\s*basic\s+([A-Za-z0-9+/=_-]+)", re.IGNORECASE)
 _ABOVE = re.compile(r"(?:^|[/\\]|%2f|%5c)(?:\.|%2e){2}(?:$|[/\\;#]|%2f|%5c|%23)", re.IGNORECASE)
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_KEY_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey", "access_token"})
+_KEY_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey", "access_token", "subscription-key"})
 _SECRET_PARAMETERS = _KEY_PARAMETERS | {
     *("x-amz-credential", "x-amz-signature", "x-amz-security-token", "x-goog-credential", "x-goog-signature"),
     *("awsaccesskeyid", "signature", "sig"),
 }
 """Also what signs a URL, as the OpenTelemetry conventions have it for `url.query`."""
 _OUR_PARAMETERS = frozenset(
-    {"key", "apikey", "xapikey", "xgoogapikey", "accesstoken", "token", "authorization", "auth"}
+    {"key", "apikey", "xapikey", "xgoogapikey", "accesstoken", "subscriptionkey", "token", "authorization", "auth"}
 )
 """Where a gateway key may be, without what is no letter; anybody else's token is none of our business."""
 _HELD_PARAMETERS = _OUR_PARAMETERS - {"token", "authorization", "auth"}

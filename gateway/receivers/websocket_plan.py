@@ -7,8 +7,8 @@ from gateway.model.exchange import Headers, Refusal
 _UPGRADE: Headers = [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
 _EXTENSIONS = b"sec-websocket-extensions"
 _PROTOCOLS = b"sec-websocket-protocol"
-_KEY = re.compile(rb"[a-z-]*api-key\.", re.IGNORECASE)
-"""How browsers, which cannot set headers, hand a key over: `openai-insecure-api-key.<key>`."""
+_KEY = re.compile(rb"[a-z0-9.-]*(?:api-key|bearer|authorization|token)\.", re.IGNORECASE)
+"""How browsers, which cannot set headers, hand a key over: `openai-insecure-api-key.<key>`, `bearer.<key>`."""
 _GATEWAY_KEY = re.compile(rb"(?<![A-Za-z0-9])sg-", re.IGNORECASE)
 
 NOT_UNDERSTOOD = Refusal(

@@ -205,7 +205,7 @@ async def test_a_key_in_the_subprotocol_does_not_leave_beside_the_gateways(
     model: BuiltinModel, make_gateway: MakeGateway
 ) -> None:
     gateway = await make_gateway(model.url, written={"api_key": "sk-the-gateways"})
-    protocols = ["realtime", "openai-insecure-api-key.sk-the-clients"]
+    protocols = ["realtime", "openai-insecure-api-key.sk-the-clients", "x.bearer.sk-the-clients"]
     async with connect(f"{gateway.ws}/realtime?model=demo", subprotocols=protocols) as client:  # type: ignore[arg-type]
         assert client.subprotocol == "realtime"
         await client.recv()
