@@ -7,6 +7,7 @@ takes `Messages` for `messages`). Of messages nothing is remembered here; who ca
 import json
 import re
 from binascii import a2b_base64
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
 from typing import Any
@@ -44,7 +45,9 @@ _JOINED_LIMIT = 16
 _BEGIN = 4096
 _BACKSLASH = ord("\\")
 _KEYS = {name: b'"%b":' % name.encode() for name in SHOWN_WHOLE}
-_URL_SAFE = str.maketrans("-_", "+/")
+_PLAIN_BASE64 = str.maketrans("-_", "+/", " \t\n\v\f\r")
+"""URL-safe letters as the plain ones, and no blanks: MIME has lines of 76, and decoders pass over both."""
+_UTF16 = (BOM_UTF16_LE, BOM_UTF16_BE)
 
 
 def unread_of(
@@ -252,14 +255,16 @@ def _add_base64(text: str, into: list[str]) -> None:
     """What the bytes say, if they are text."""
     if len(text) < _CERTAINLY_BYTES:
         into.append(text)
-    encoded = text.translate(_URL_SAFE).rstrip("=\r\n")
+    encoded = text.translate(_PLAIN_BASE64).rstrip("=")
     try:
         # A picture is no text from its first bytes on: the rest need not be unpacked to know.
         begin = a2b_base64(encoded[:_BEGIN], strict_mode=True) if len(encoded) > _BEGIN else b""
-        if b"\0" in begin or _not_utf8(begin):
+        if not begin.startswith(_UTF16) and (b"\0" in begin or _not_utf8(begin)):
             return
         content = a2b_base64(encoded + "=" * (-len(encoded) % 4), strict_mode=True)
-        if b"\0" not in content:
+        if content.startswith(_UTF16):
+            into.append(content.decode("utf-16"))
+        elif b"\0" not in content:
             into.append(content.decode())
     except UnicodeDecodeError:
         return

@@ -1,7 +1,7 @@
 """Whatever format a request has: an enforcer blocks a word in it wherever it stands, also where no reader looks."""
 
 import json
-from base64 import b64encode
+from base64 import b64encode, encodebytes
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -155,6 +155,42 @@ def test_a_pictures_bytes_are_shown_to_nobody(name: str, request_body: Any) -> N
     assert reading.state == "full"
     for entry in [*reading.messages, *reading.system, *reading.definitions]:
         assert not any(PICTURE[:40] in text for text in entry.texts)
+
+
+DOCUMENT = "words " * 60 + WORD
+ENCODED = {
+    "plain": b64encode(DOCUMENT.encode()).decode(),
+    "lines of MIME": encodebytes(DOCUMENT.encode()).decode().replace("\n", "\r\n"),
+    "blanks": " \t".join(b64encode(DOCUMENT.encode()).decode()),
+    "no padding": b64encode(DOCUMENT.encode() + b" ").decode().rstrip("="),
+    "UTF-16": b64encode(DOCUMENT.encode("utf-16")).decode(),
+}
+
+
+@pytest.mark.parametrize("encoded", ENCODED.values(), ids=ENCODED)
+@pytest.mark.parametrize("name", ["openai_chat", "openai_responses", "anthropic", "gemini", "bedrock"])
+def test_text_in_a_documents_bytes_is_seen_and_not_kept(name: str, encoded: str) -> None:
+    address = f"data:text/plain;base64,{encoded}"
+    plain = {"type": "base64", "media_type": "text/plain", "data": encoded}
+    part, into = {
+        "openai_chat": ({"type": "file", "file": {"filename": "a.txt", "file_data": address}}, "openai_chat"),
+        "openai_responses": ({"type": "input_file", "filename": "a.txt", "file_data": address}, "openai_responses"),
+        "anthropic": ({"type": "document", "source": plain}, "anthropic_messages"),
+        "gemini": ({"inlineData": {"mimeType": "text/plain", "data": encoded}}, "gemini_generate_content"),
+        "bedrock": (
+            {"document": {"name": "a", "format": "txt", "source": {"bytes": encoded}}},
+            "bedrock_converse",
+        ),
+    }[name]
+    message = {"role": "user", "parts" if name == "gemini" else "content": [part]}
+    within = {"openai_responses": "input", "gemini": "contents"}.get(name, "messages")
+    body = json.dumps({"model": "m", within: [message]}).encode()
+    assert blocked(PROVIDERS[into], body)
+    reading = PROVIDERS[into].read_request(body, KnownMessageCache())
+    assert reading.state == "full"
+    for entry in reading.messages:
+        assert WORD.encode() not in entry.json
+        assert encoded[:40].encode() not in entry.json
 
 
 class TestSockets:
