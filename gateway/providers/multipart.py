@@ -51,13 +51,16 @@ def read_form(body: bytes, content_type: str) -> Form:
     """Never raises, whatever the bytes are."""
     reader = FormReader(content_type)
     reader.feed(body)
-    return reader.end()
+    form = reader.end()
+    if reader.left_behind(body):
+        form.state = "unreadable"
+    return form
 
 
 class FormReader:
     """Takes a body in pieces, cut anywhere."""
 
-    __slots__ = ("_ended", "_form", "_odd", "_parser", "_part", "_room")
+    __slots__ = ("_boundary", "_ended", "_form", "_odd", "_parser", "_part", "_room")
 
     def __init__(self, content_type: str) -> None:
         self._form = Form()
@@ -67,7 +70,7 @@ class FormReader:
         self._part: _Part | None = None
         self._room = TEXT_LIMIT
         self._parser: MultipartParser | None = None
-        boundary = parse_options_header(content_type)[1].get(b"boundary")
+        self._boundary = boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
         if not boundary:
             self._form.state = "unreadable"
             return
@@ -98,6 +101,11 @@ class FormReader:
         if self._odd:
             form.state = "unreadable"
         return form
+
+    def left_behind(self, body: bytes) -> bool:
+        """SECURITY: whether there is anything behind the form's end, which lenient servers read on in."""
+        end = b"\r\n--%b--" % self._boundary
+        return bool(body.partition(end)[2].strip())
 
     def _callbacks(self) -> dict[str, Callable[..., None]]:
         return {
@@ -153,18 +161,19 @@ class FormReader:
             kind = part.content_type
             modality = kind.partition("/")[0] if kind.startswith(("image/", "audio/", "video/")) else "document"
             content = Blob(modality, kind or None, part.hash.hexdigest() if whole else None, part.size)
+            # SECURITY: without a file's name it is a field to most servers, whatever its type.
+            self._odd = self._odd or (part.size > 0 and not part.file_name)
             form.files.append((part.name, part.file_name, content))
 
 
 class _Part:
-    __slots__ = ("_named_as_file", "_seen", "content_type", "file_name", "hash", "header", "name", "size", "text")
+    __slots__ = ("_seen", "content_type", "file_name", "hash", "header", "name", "size", "text")
 
     def __init__(self) -> None:
         self.header = [b"", b""]
         self.name = ""
         self.file_name = ""
         self.content_type = ""
-        self._named_as_file = False
         self._seen: set[bytes] = set()
         self.size = 0
         self.hash = sha256()
@@ -180,8 +189,8 @@ class _Part:
             options = parse_options_header(value)[1]
             self.name = options.get(b"name", b"").decode("utf-8", "replace")
             self.file_name = options.get(b"filename", b"").decode("utf-8", "replace")
-            self._named_as_file = b"filename" in options
-            return clear and _NAME.findall(_QUOTED.sub(b"", value)) == [b""]
+            escaped = "\\" in self.name or "%" in self.name
+            return clear and not escaped and _NAME.findall(_QUOTED.sub(b"", value)) == [b""]
         if field == b"content-type":
             self.content_type = value.decode("latin-1").partition(";")[0].strip().lower()
             return clear and all(name.lower() in _PLAIN_CHARSETS for name in _CHARSET.findall(value))
@@ -194,4 +203,5 @@ class _Part:
         """Also what has no file name, where its type is none of text's."""
         kind = self.content_type
         sound = bool(kind) and not kind.startswith(("text/", "application/json"))
-        return (self._named_as_file or sound) and self.name.removesuffix("[]") not in _ALWAYS_TEXT
+        name = self.name.strip().casefold().removesuffix("[]")
+        return (bool(self.file_name) or sound) and name not in _ALWAYS_TEXT

@@ -71,9 +71,17 @@ def test_what_is_no_form_is_unreadable(body: bytes, content_type: str) -> None:
     assert read_form(body, content_type).state == "unreadable"
 
 
-def test_a_prompt_that_claims_to_be_a_file_is_read_all_the_same() -> None:
-    body = part('Content-Disposition: form-data; name="prompt"; filename="x"', b"nightjar") + b"--b-1--\r\n"
-    assert read_form(body, TYPE).fields == [("prompt", "nightjar")]
+@pytest.mark.parametrize("name", ["prompt", "Prompt", " prompt", "prompt[]"])
+def test_a_prompt_that_claims_to_be_a_file_is_read_all_the_same(name: str) -> None:
+    body = part(f'Content-Disposition: form-data; name="{name}"; filename="x"', b"nightjar") + b"--b-1--\r\n"
+    assert read_form(body, TYPE).fields == [(name, "nightjar")]
+
+
+def test_a_file_without_a_name_is_a_field_as_far_as_servers_know() -> None:
+    body = part('Content-Disposition: form-data; name="style"; filename=""', b"nightjar") + b"--b-1--\r\n"
+    assert read_form(body, TYPE).fields == [("style", "nightjar")]
+    empty = part('Content-Disposition: form-data; name="mask"; filename=""\nContent-Type: image/png', b"")
+    assert read_form(empty + b"--b-1--\r\n", TYPE).state == "full"
 
 
 def test_bytes_without_a_file_name_are_a_file_by_their_type() -> None:
@@ -107,6 +115,10 @@ DISPOSITION = 'Content-Disposition: form-data; name="prompt"'
         (f'{DISPOSITION}\nContent-Disposition: form-data; name="user"', TYPE),
         ('Content-Disposition: form-data; name="user"; name="prompt"', TYPE),
         ("Content-Disposition: form-data; name=\"user\"; name*=utf-8''prompt", TYPE),
+        ('Content-Disposition: form-data; name="pro\\mpt"; filename="x"', TYPE),
+        ('Content-Disposition: form-data; name="%70rompt"; filename="x"', TYPE),
+        ('Content-Disposition: form-data; name="style"\nContent-Type: application/octet-stream', TYPE),
+        ('Content-Disposition: form-data; name="style"; filename=""\nContent-Type: image/png', TYPE),
         (f"{DISPOSITION}\nContent-Transfer-Encoding: quoted-printable", TYPE),
         (f"{DISPOSITION}\nContent-Transfer-Encoding: base64", TYPE),
         (f"{DISPOSITION}\nContent-Type: text/plain; charset=utf-16le", TYPE),
@@ -114,6 +126,12 @@ DISPOSITION = 'Content-Disposition: form-data; name="prompt"'
 )
 def test_what_servers_read_differently_is_unreadable(headers: str, content_type: str) -> None:
     assert read_form(part(headers, b"say it") + b"--b-1--\r\n", content_type).state == "unreadable"
+
+
+@pytest.mark.parametrize("behind", [b"\r\n" + text("prompt", "more") + b"--b-1--\r\n", b"more"])
+def test_a_form_with_something_behind_its_end_is_unreadable(behind: bytes) -> None:
+    assert read_form(WHOLE + behind, TYPE).state == "unreadable"
+    assert read_form(WHOLE + b"\r\n", TYPE).state == "full"
 
 
 @pytest.mark.parametrize(
