@@ -1,17 +1,22 @@
 """Any other API: relayed, named as far as its body says, and its text shown to agents raw. Understands no message."""
 
 from typing import Any
+from urllib.parse import unquote_plus
 
 import msgspec
 
 from gateway.contracts import KnownMessages, ResponseReader
 from gateway.model.exchange import NOT_UNDERSTOOD, Refusal
-from gateway.model.message import RequestReading, ResponseReading
+from gateway.model.message import Entry, Message, RequestReading, ResponseReading
+from gateway.providers.abundance import has_too_many_values
 from gateway.providers.errors import error_type_of
-from gateway.providers.lenient import body_entry
+from gateway.providers.known import entry_of
+from gateway.providers.lenient import RepeatedNameError, body_entry
 from gateway.providers.openai_refusal import openai_error, openai_error_event
 from gateway.providers.request import with_repair
+from gateway.providers.unread import lines_in
 
+_FORM = "application/x-www-form-urlencoded"
 _VECTORS = b'"embedding'
 
 
@@ -43,6 +48,7 @@ class Generic:
         reading = RequestReading()
         if text := body_entry(body, "user"):
             reading.messages.append(text)
+            _add_pieces(reading, text, body, content_type)
         if body.lstrip()[:1] == b"{":
             head = with_repair(_decode_head, body)
             if head is None:
@@ -60,6 +66,22 @@ class Generic:
 
     def stream_refusal(self, refusal: Refusal, content_type: str = "", first: bool = False) -> bytes:
         return b"event: error\n" + openai_error_event(refusal)
+
+
+def _add_pieces(reading: RequestReading, whole: Entry, body: bytes, content_type: str) -> None:
+    """What the text hides from a reader of raw text, for agents alone: words cut in pieces, packed or escaped."""
+    said = ""
+    if content_type.partition(";")[0].strip().lower() == _FORM:
+        said = unquote_plus(whole.texts[0])
+    elif body.lstrip()[:1] in (b"{", b"[") and not has_too_many_values(body):
+        try:
+            said = lines_in(body)
+        except RepeatedNameError:  # which of the two counts is each server's own matter
+            reading.state = "unreadable"
+        except (ValueError, RecursionError):
+            return
+    if said:
+        reading.definitions = (msgspec.structs.replace(entry_of(Message("system", ())), texts=(said,), notes={}),)
 
 
 class _GenericReader:

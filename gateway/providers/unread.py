@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.model.message import Message, Unread
 from gateway.providers.known import values_read
-from gateway.providers.lenient import RepeatedNameError, check_names, repaired
+from gateway.providers.lenient import RepeatedNameError, check_names, repaired, value_of
 from gateway.providers.parts import OPAQUE, arguments_of
 from gateway.providers.vocabulary import BYTES_FIELDS, ID_FIELDS, MESSAGE_NAMES, SHOWN_WHOLE, VOCABULARY
 
@@ -191,6 +191,28 @@ def with_unread(message: Message, raw: bytes) -> Message | Unread:
         if text and text not in shown and text not in VOCABULARY and not joined.has(text):
             texts[text] = None
     return Unread(message, tuple(texts)) if texts else message
+
+
+def lines_in(body: bytes) -> str:
+    """Every string in JSON of which nothing else is known, unpacked, and the texts of each list's objects as one; a
+    line for each. Names that the APIs themselves say are left out.
+
+    Raises ValueError for what is no JSON, is nested too deeply, or has a name twice in an object.
+    """
+    value = value_of(body)
+    check_names(body, value)
+    lines = [text for text in _strings(value) if text and text not in VOCABULARY]
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            texts = [item["text"] for item in value if isinstance(item, dict) and isinstance(item.get("text"), str)]
+            if len(texts) > 1:
+                lines.append("".join(texts))
+            left += value
+        elif isinstance(value, dict):
+            left += value.values()
+    return "\n".join(lines)
 
 
 class _Joined:

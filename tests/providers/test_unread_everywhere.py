@@ -14,6 +14,7 @@ from gateway.policy.engine import PolicySet
 from gateway.policy.load import read_agent
 from gateway.processors.policy import PolicyConfig, PolicyProcessor
 from gateway.providers.built_in import formats, sockets
+from gateway.providers.generic import Generic
 from gateway.providers.known import KnownMessageCache
 from gateway.providers.openai_realtime import OpenAIRealtime
 from gateway.providers.openai_realtime_socket import RealtimeSocket
@@ -191,6 +192,30 @@ def test_text_in_a_documents_bytes_is_seen_and_not_kept(name: str, encoded: str)
     for entry in reading.messages:
         assert WORD.encode() not in entry.json
         assert encoded[:40].encode() not in entry.json
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"inputs": [{"role": "user", "content": [{"type": "text", "text": "night"}, {"type": "text", "text": "jar"}]}]}',
+        b'{"batch": [{"request": {"contents": [{"parts": [{"text": "night"}, {"text": "jar"}]}]}}]}',
+        b'{"tool": "{\\"held\\": \\"{\\\\\\"as\\\\\\": \\\\\\"\\\\\\\\u006eightjar\\\\\\"}\\"}"}',
+        b'[{"data": "bmln\\naHRqYXI="}]',
+    ],
+)
+def test_of_an_api_that_nobody_knows_words_in_pieces_or_packed_are_seen(body: bytes) -> None:
+    assert blocked(Generic(), body)
+    assert Generic().read_request(body, KnownMessageCache()).state == "full"
+
+
+def test_of_an_api_that_nobody_knows_a_forms_escapes_are_undone() -> None:
+    kind = "application/x-www-form-urlencoded; charset=utf-8"
+    reading = Generic().read_request(b"prompt=%6Eight%6Aar+x", KnownMessageCache(), "", kind)
+    assert any(WORD in text for entry in reading.definitions for text in entry.texts)
+
+
+def test_of_an_api_that_nobody_knows_a_name_that_stands_twice_is_unreadable() -> None:
+    assert Generic().read_request(b'{"a": "x", "a": "y"}', KnownMessageCache()).state == "unreadable"
 
 
 class TestSockets:
