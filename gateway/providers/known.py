@@ -91,7 +91,7 @@ class KnownMessageCache:
         self.bytes = 0
         self.hits = 0
         self.misses = 0
-        self.dropped = 0
+        self.evicted = 0
         """Entries pushed out by newer ones, and those too large to be kept at all."""
         self._kept: OrderedDict[_Key, Entry | bytes] = OrderedDict()
 
@@ -127,7 +127,7 @@ class KnownMessageCache:
         return made
 
     def counters(self) -> dict[str, int]:
-        return {"hits": self.hits, "misses": self.misses, "dropped": self.dropped, "bytes": self.bytes}
+        return {"hits": self.hits, "misses": self.misses, "evicted": self.evicted, "bytes": self.bytes}
 
     def _recall(self, key: _Key) -> Entry | bytes | None:
         found = self._kept.get(key)
@@ -141,7 +141,7 @@ class KnownMessageCache:
     def _keep(self, key: _Key, made: Entry | bytes, size: int) -> None:
         # One giant must not push everyone else's history out.
         if size > self.limit_bytes // 4:
-            self.dropped += 1
+            self.evicted += 1
             return
         self._kept[key] = made
         self.bytes += size
@@ -152,4 +152,4 @@ class KnownMessageCache:
         while self.bytes > self.limit_bytes:
             (_, old_raw), old = self._kept.popitem(last=False)
             self.bytes -= len(old_raw) + (old.size if isinstance(old, Entry) else len(old))
-            self.dropped += 1
+            self.evicted += 1

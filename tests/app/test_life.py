@@ -142,7 +142,7 @@ async def test_whatever_was_counted_is_said_at_the_end(gateway: WatchedGateway, 
     assert totals["llm"]["malformed"] == 0
     assert totals["store"]["sent"] == 2
     known = totals["known_messages"]
-    assert (known["hits"], known["dropped"]) == (known["misses"], 0), "the second call says the same again"
+    assert (known["hits"], known["evicted"]) == (known["misses"], 0), "the second call says the same again"
     assert known["bytes"] > 0
     [last] = [json.loads(line) for line in gateway.log.splitlines() if "control plane stopped" in line]
     assert (last["link"]["received"], last["store"]["stored"], last["store"]["dropped"]) == (2, 2, 0)

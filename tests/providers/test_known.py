@@ -41,7 +41,7 @@ def test_the_least_recently_used_goes_first() -> None:
         cache.entry(b"%d" % number, read)
         assert cache.entry(b"kept", read) is kept
         assert cache.bytes <= cache.limit_bytes
-    assert cache.dropped > 50
+    assert cache.evicted > 50
 
 
 def test_a_giant_does_not_push_the_others_out() -> None:
@@ -50,7 +50,7 @@ def test_a_giant_does_not_push_the_others_out() -> None:
     small = cache.entry(b"small", read)
     cache.entry(b"x" * 5000, read)
     assert cache.entry(b"small", read) is small
-    assert cache.dropped == 1
+    assert cache.evicted == 1
 
 
 def test_a_blob_is_read_once() -> None:
