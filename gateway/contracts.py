@@ -35,6 +35,8 @@ class ResponseReader(Protocol):
 
     cut: bool
     """It says more than anybody means to: not all of it was looked at."""
+    corrupt_frames: int
+    """How many frames of a checked framing were not what they said; left out."""
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes, cut anywhere."""

@@ -10,16 +10,11 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import structlog
 
-from gateway.contracts import AsksInTarget, Exporter, KnownMessages, Processor, Provider, ResponseReader
-from gateway.model.exchange import Captured, Exchange
-from gateway.model.message import RequestReading, ResponseReading
+from gateway.contracts import Exporter, KnownMessages, Processor, Provider
+from gateway.model.exchange import Exchange
+from gateway.model.message import RequestReading
 from gateway.model.span import Span
-from gateway.providers.abundance import has_too_many_values
-from gateway.providers.bedrock_headers import add_counts, add_guardrail
-from gateway.providers.content import State, charset_known, decode
-from gateway.providers.errors import error_type_in
-from gateway.providers.reader import BodyReader
-from gateway.providers.request import unreadable_request
+from gateway.reading import Bodies, is_long
 from gateway.telemetry.spans import span_of
 from gateway.telemetry.tool_spans import ToolSpans
 
@@ -33,8 +28,6 @@ TAIL_AT_MOST = 10 * TAIL_TOGETHER
 """However many there are: calls wait as long."""
 
 
-_LONG, _LONG_PACKED, _SLICE = 256 * 1024, 64 * 1024, 8 * 1024
-"""Bytes of an answer: events as small as can be take 50 ms for 8 KiB at worst."""
 _OVER = object()
 
 
@@ -50,9 +43,6 @@ class Pipeline:
         tail_limit_bytes: int = 256 * 1024 * 1024,
     ) -> None:
         """`providers`: by wire format's name."""
-        self._providers = providers
-        self._asking_in_target = {name: each for name, each in providers.items() if isinstance(each, AsksInTarget)}
-        self._known = known
         self._exporters = exporters
         self.reads_answers = any(processor.needs_answer for processor in processors)
         """Whether an answer must be read before the client gets it."""
@@ -70,6 +60,7 @@ class Pipeline:
         """By `<processor>.<moment>`."""
         self._tools = ToolSpans()
         self.counters: Counter[str] = self._tools.counters
+        self._bodies = Bodies(providers, known, self.counters)
 
     @property
     def reads_inline(self) -> bool:
@@ -112,10 +103,7 @@ class Pipeline:
     def reading(self, exchange: Exchange) -> RequestReading | None:
         """What the request says; read once, when somebody first needs it."""
         if exchange.request is None:
-            if exchange.request_body.size:
-                exchange.request = self._read_request(exchange)
-            elif (provider := self._asking_in_target.get(exchange.api)) is not None:
-                exchange.request = provider.read_target(exchange.target)
+            exchange.request = self._bodies.request(exchange)
         return exchange.request
 
     def _try_reading(self, exchange: Exchange) -> None:
@@ -128,30 +116,6 @@ class Pipeline:
     def _unread(self, exchange: Exchange, error: Exception) -> None:
         self.failures["reading"] += 1
         _log.error("reading an exchange failed", exchange=exchange.id, error=type(error).__name__)
-
-    def _read_request(self, exchange: Exchange) -> RequestReading:
-        provider = self._providers[exchange.api or "generic"]
-        body = exchange.request_body
-        raw, state = _decoded(body, exchange.header_map.get(b"content-encoding"))
-        # Unreadable is not empty: what cannot be decoded is assessed as the bytes it is.
-        content_type = exchange.header_map.get(b"content-type", b"").decode("latin-1")
-        body_bytes = raw or body.joined()
-        # Vectors cost their bytes, however many numbers they are, and so does what is not taken apart.
-        vectors = provider.operation == "embeddings"
-        if provider.name != "generic" and has_too_many_values(body_bytes, numbers=not vectors):
-            self.counters["requests_too_many_values"] += 1
-            reading = unreadable_request(body_bytes)
-        else:
-            reading = provider.read_request(body_bytes, self._known, exchange.target, content_type)
-        if state != "full":
-            reading.state = state
-        if not charset_known(content_type):
-            reading.state = "unreadable"
-        if exchange.api.startswith("bedrock_"):
-            add_guardrail(reading, exchange.header_map)
-        if exchange.connection is not None:
-            reading.stream = True  # events are all that a WebSocket has
-        return reading
 
     def end(self, exchange: Exchange) -> None:
         """It is over: quick work now, the rest on the tail."""
@@ -178,7 +142,7 @@ class Pipeline:
         waiting = len(self._tail)
         if not waiting:
             pass  # drained in the meantime
-        elif _is_long(self._tail[0][0]):
+        elif is_long(self._tail[0][0]):
             self._read_on()
         else:
             self._finish_next(min(waiting // 2, TAIL_TOGETHER), at_least=min(waiting // TAIL_TOGETHER, TAIL_AT_MOST))
@@ -193,7 +157,7 @@ class Pipeline:
         try:
             if self._long is None:
                 self._try_reading(exchange)
-                self._long = self._read_in_slices(exchange)
+                self._long = self._bodies.response_in_slices(exchange)
             if next(self._long, _OVER) is not _OVER:
                 return
         except Exception as error:  # as in `_finish_next`
@@ -207,7 +171,7 @@ class Pipeline:
         """Stage by stage: the same code for each of them in turn takes a sixth less than each of them whole."""
         exchanges: list[Exchange] = []
         room = TAIL_BYTES_TOGETHER
-        while self._tail and not (exchanges and _is_long(self._tail[0][0])):
+        while self._tail and not (exchanges and is_long(self._tail[0][0])):
             exchange, size = self._tail.popleft()
             self._tail_bytes -= size
             exchanges.append(exchange)
@@ -217,7 +181,7 @@ class Pipeline:
         for exchange in exchanges:
             self._try_reading(exchange)
             try:
-                exchange.response = self._read_response(exchange)
+                exchange.response = self._bodies.response(exchange)
             except Exception as error:  # unreadable is a fact about the exchange, never a reason to lose its span
                 self._unread(exchange, error)
         self._finish(exchanges)
@@ -272,52 +236,6 @@ class Pipeline:
         self.failures[f"{exporter.name}.export"] += 1
         _log.error("an exporter failed", exporter=exporter.name, error=type(error).__name__)
 
-    def _read_response(self, exchange: Exchange) -> ResponseReading | None:
-        body = exchange.response_body
-        if body is None:
-            return None
-        fields = exchange.response_header_map
-        provider = self._providers[exchange.api or "generic"]
-        content_type = fields.get(b"content-type", b"").decode("latin-1")
-        reader = provider.response_reader(exchange.request, exchange.status, content_type)
-        raw, state = _decoded(body, fields.get(b"content-encoding"))
-        if raw:
-            reader.feed(raw)
-        return self._read_to_the_end(exchange, reader, state)
-
-    def _read_in_slices(self, exchange: Exchange) -> Iterator[None]:
-        """As `_read_response`, for a body of which each event may cost more than its bytes."""
-        body = exchange.response_body
-        assert body is not None
-        fields = exchange.response_header_map
-        provider = self._providers[exchange.api or "generic"]
-        content_type = fields.get(b"content-type", b"").decode("latin-1")
-        reader = provider.response_reader(exchange.request, exchange.status, content_type)
-        raw, state = _decoded(body, fields.get(b"content-encoding"))
-        for at in range(0, len(raw), _SLICE):
-            reader.feed(raw[at : at + _SLICE])
-            yield
-        exchange.response = self._read_to_the_end(exchange, reader, state)
-
-    def _read_to_the_end(self, exchange: Exchange, reader: ResponseReader, state: State) -> ResponseReading:
-        fields = exchange.response_header_map
-        complete = exchange.end in ("finished", "upstream_error") and state == "full"
-        reading = reader.end(complete)
-        if reading.state != "full" and isinstance(reader, BodyReader) and reader.corrupt_frames:
-            self.counters["corrupt_frames"] += reader.corrupt_frames
-        if reading.error_type is None and exchange.status >= 400:
-            reading.error_type = error_type_in(fields)
-        if state != "full":
-            reading.state = state
-        if reader.cut:
-            self.counters["answers_cut"] += 1
-        if exchange.api.startswith("bedrock_"):
-            add_counts(reading, fields)
-        if exchange.error_type == "client_gone" and reading.state == "full" and exchange.status < 400:
-            # It had the API's last word, and need not wait for HTTP's: Codex hangs up there.
-            exchange.end, exchange.error_type = "finished", None
-        return reading
-
     def _leaving(self, span: Span) -> Span | None:
         leaving: Span | None = span
         for processor in self._on_span:
@@ -346,22 +264,6 @@ class Pipeline:
         name = f"{type(processor).__name__}.{moment}"
         self.failures[name] += 1
         _log.error("a processor failed; the exchange goes on", where=name, error=type(error).__name__)
-
-
-def _is_long(exchange: Exchange) -> bool:
-    """Whether to understand its answer may take longer than calls should wait; packed it is likely a multiple."""
-    body = exchange.response_body
-    if body is None or body.kept <= _LONG_PACKED:
-        return False
-    return body.kept > _LONG or b"content-encoding" in exchange.response_header_map
-
-
-def _decoded(body: Captured, coding: bytes | None) -> tuple[bytes, State]:
-    raw = body.joined()
-    if coding is None:
-        return raw, "truncated" if body.truncated else "full"
-    decoded = decode(raw, coding.decode("latin-1"), body.limit)
-    return decoded.data, "truncated" if body.truncated and decoded.state == "full" else decoded.state
 
 
 def _implements(processor: Processor, moment: str) -> bool:

@@ -35,6 +35,7 @@ class CountsReader:
     __slots__ = ("_chunks", "_status", "_take")
 
     cut = False
+    corrupt_frames = 0
 
     def __init__(self, status: int, take: Callable[[bytes, ResponseReading], None]) -> None:
         self._status = status

@@ -90,6 +90,7 @@ class _GenericReader:
     __slots__ = ("_chunks", "_status")
 
     cut = False
+    corrupt_frames = 0
 
     def __init__(self, status: int) -> None:
         self._status = status

@@ -81,6 +81,7 @@ class _SoundReader:
     __slots__ = ("_mime_type", "_sound")
 
     cut = False
+    corrupt_frames = 0
 
     def __init__(self, mime_type: str) -> None:
         self._mime_type = mime_type
