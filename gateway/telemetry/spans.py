@@ -237,7 +237,7 @@ def _add_settings(parts: Parts, exchange: Exchange) -> None:
 
 @remembered
 def _call(method: str, path: str, api: str, stream: bool, settings: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
-    """As a client says it all with every call."""
+    """As most clients say it all with every call; where an id is among it the block is one call's."""
     known_method = method in _METHODS
     found: list[tuple[str, AttributeValue | None]] = [
         (sc.HTTP_REQUEST_METHOD, method if known_method else "_OTHER"),
@@ -252,7 +252,7 @@ def _call(method: str, path: str, api: str, stream: bool, settings: tuple[Attrib
 
 @remembered
 def _facts(said: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
-    """As an upstream says them with every answer."""
+    """As most upstreams say them with every answer; where counts are among them the block is one answer's."""
     return said
 
 
