@@ -14,6 +14,8 @@ from gateway.providers.request import unreadable_request
 
 _LONG, _LONG_PACKED, _SLICE = 256 * 1024, 64 * 1024, 8 * 1024
 """Bytes of an answer: events as small as can be take 50 ms for 8 KiB at worst."""
+_OF_NUMBERS = frozenset({"embeddings", "text_completion"})
+"""Operations whose input may be tokens by number, or vectors."""
 
 
 class Bodies:
@@ -37,14 +39,14 @@ class Bodies:
         content_type = exchange.header_map.get(b"content-type", b"").decode("latin-1")
         # Unreadable is not empty: what cannot be decoded is assessed as the bytes it is.
         said = raw or body.joined()
-        if has_too_many_values(said, numbers=provider.operation != "embeddings") and provider.name != NOT_UNDERSTOOD:
+        if has_too_many_values(said, numbers=provider.operation not in _OF_NUMBERS) and provider.name != NOT_UNDERSTOOD:
             self._counters["requests_too_many_values"] += 1
             reading = unreadable_request(said)
         else:
             reading = provider.read_request(said, self._known, exchange.target, content_type)
         if state != "full":
             reading.state = state
-        if not charset_known(content_type):
+        if not charset_known(content_type, said):
             reading.state = "unreadable"
         if exchange.api.startswith("bedrock_"):
             add_guardrail(reading, exchange.header_map)

@@ -28,12 +28,28 @@ _ZSTD_STEP = 512
 
 _CHARSET = re.compile(r"charset([*0-9]*)\s*=\s*[\"']?([^\"';\s]*)", re.IGNORECASE)
 _UNICODE = re.compile(r"(?:us-)?ascii|utf-?(?:8|(?:16|32)(?:-?[bl]e)?)|", re.IGNORECASE)
+_MORE_THAN_ASCII = re.compile(r"iso-?8859-?\d{1,2}|latin-?\d{1,2}|(?:windows-?|cp)125\d", re.IGNORECASE)
+
+
+def charset_known(content_type: str, text: bytes) -> bool:
+    """SECURITY: False where a server may read the text otherwise than as Unicode: in UTF-7 other letters are written.
+
+    Where the charset is ASCII and more, and the text ASCII alone, there is one way to read it. A form's parts have
+    charsets of their own.
+    """
+    odd = _odd_charset(content_type)
+    return not odd or (odd == "more than ASCII" and text.isascii())
 
 
 @lru_cache(maxsize=256)
-def charset_known(content_type: str) -> bool:
-    """SECURITY: False where a server may decode the body otherwise than JSON is: in UTF-7 other letters are written."""
-    return all(not extended and _UNICODE.fullmatch(name) for extended, name in _CHARSET.findall(content_type))
+def _odd_charset(content_type: str) -> Literal["", "more than ASCII", "unknown"]:
+    if content_type.lstrip()[:10].lower() == "multipart/":
+        return ""
+    odd = [(extended, name) for extended, name in _CHARSET.findall(content_type) if not _UNICODE.fullmatch(name)]
+    odd += [(extended, name) for extended, name in _CHARSET.findall(content_type) if extended]
+    if all(not extended and _MORE_THAN_ASCII.fullmatch(name) for extended, name in odd):
+        return "more than ASCII" if odd else ""
+    return "unknown"
 
 
 class Decoded(NamedTuple):

@@ -88,7 +88,9 @@ def forwardable(headers: Headers, fields: dict[bytes, bytes], dropped: frozenset
     connection = fields.get(b"connection")
     if connection is not None:
         dropped |= named_in_connection(connection)
-    return list(compress(headers, crossing(lower_names(headers, fields), dropped)))
+    names = lower_names(headers, fields)
+    crosses = known_crossing(names, dropped) if len(names) <= MANY else crossing(names, dropped)
+    return list(compress(headers, crosses))
 
 
 def lower_names(headers: Headers, fields: dict[bytes, bytes]) -> tuple[bytes, ...]:
@@ -96,14 +98,22 @@ def lower_names(headers: Headers, fields: dict[bytes, bytes]) -> tuple[bytes, ..
     return tuple(fields) if len(fields) == len(headers) else tuple([name.lower() for name, _ in headers])
 
 
-# A client sends the same names with every call, an upstream with every answer. A name is no longer than a head may be.
-@lru_cache(maxsize=256)
-def crossing(names: tuple[bytes, ...], dropped: frozenset[bytes]) -> tuple[bool, ...]:
-    """Which of the headers with these names cross: all but `dropped` and the gateway's own.
+MANY = 64
+"""Header names; more of them are no client's of today, and not worth remembering."""
 
-    A server that hands headers on as variables, as CGI does, tells `_` from `-` no more.
-    """
-    return tuple([name not in dropped and not name.replace(b"_", b"-").startswith(OURS) for name in names])
+
+def crossing(names: tuple[bytes, ...], dropped: frozenset[bytes]) -> tuple[bool, ...]:
+    """Which of the headers with these names cross: all but `dropped` and the gateway's own."""
+    return tuple([name not in dropped and not _is_ours(name) for name in names])
+
+
+def _is_ours(name: bytes) -> bool:
+    """A server that hands headers on as variables, as CGI does, tells `_` from `-` no more."""
+    return name.replace(b"_", b"-").startswith(OURS)
+
+
+# A client sends the same names with every call, an upstream with every answer.
+known_crossing = lru_cache(maxsize=256)(crossing)
 
 
 def for_a_plain_answer(forward: Headers) -> Headers:
@@ -118,9 +128,8 @@ def trailer_lines(trailers: Headers, fields: dict[bytes, bytes], withheld: froze
     SECURITY: nothing comes in by the back door that would have been stopped in front (RFC 9110, 6.5.1).
     """
     dropped = _NO_TRAILER | withheld | named_in_connection(fields.get(b"connection", b""))
-    return lines(
-        [trailer for trailer in trailers if (name := trailer[0].lower()) not in dropped and not name.startswith(OURS)]
-    )
+    names = tuple([name.lower() for name, _ in trailers])
+    return lines(compress(trailers, crossing(names, dropped)))
 
 
 def lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -26,11 +26,12 @@ class Places(NamedTuple):
     host: int | None
 
 
-# As `crossing`: the same client says the same names again and again.
-@lru_cache(maxsize=256)
 def places(names: tuple[bytes, ...]) -> Places:
     slots = tuple([(at, name) for at, name in enumerate(names) if name in _MAY_CARRY_KEY])
     return Places(slots, names.index(b"host") if b"host" in names else None)
+
+
+known_places = lru_cache(maxsize=256)(places)
 
 
 def without_key_cookies(headers: Headers) -> Headers:

@@ -14,10 +14,25 @@ from gateway.model.exchange import Captured, Connection, Exchange, Headers, Refu
 from gateway.model.randomness import random_bytes
 from gateway.pipeline import Pipeline
 from gateway.proxy.handler import Plan, RequestHead, Talk
-from gateway.proxy.headers import NOT_FORWARDED, crossing, for_a_plain_answer, lower_names, named_in_connection
+from gateway.proxy.headers import (
+    MANY,
+    NOT_FORWARDED,
+    crossing,
+    for_a_plain_answer,
+    known_crossing,
+    lower_names,
+    named_in_connection,
+)
 from gateway.proxy.routes import GOOGLES, Routes
 from gateway.proxy.upgrades import asks_websocket
-from gateway.receivers.header_keys import COOKIE, REPLACED, carries_gateway_key, places, without_key_cookies
+from gateway.receivers.header_keys import (
+    COOKIE,
+    REPLACED,
+    carries_gateway_key,
+    known_places,
+    places,
+    without_key_cookies,
+)
 from gateway.receivers.llm_config import LlmConfig
 from gateway.receivers.llm_usage import USAGE_API, UsageInjection
 from gateway.receivers.target_keys import has_google_key, masked, path_without_keys, without_keys
@@ -239,7 +254,8 @@ class LlmReceiver:
         dropped = self._dropped if upstream.credential is None else self._withheld
         fields, headers = head.header_map, head.headers
         names = lower_names(headers, fields)
-        slots, host = places(names)
+        few = len(names) <= MANY
+        slots, host = known_places(names) if few else places(names)
         carrying = [name for at, name in slots if carries_gateway_key(headers[at][1])] if slots else ()
         if carrying:
             # SECURITY: a gateway key is for the gateway, in whichever slot it came.
@@ -256,7 +272,7 @@ class LlmReceiver:
         else:
             headers = headers.copy()
             headers[host] = (headers[host][0], authority)
-        passed = list(compress(headers, crossing(names, dropped)))
+        passed = list(compress(headers, known_crossing(names, dropped) if few else crossing(names, dropped)))
         if upstream.credential is not None:
             passed.append(upstream.credential)
         if self._propagate:

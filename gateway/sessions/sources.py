@@ -92,6 +92,8 @@ BODY = (
     "metadata.chat_id",
     "episode_id",
 )
+_MANY = 64
+"""Header names; more of them are no client's of today, and not worth remembering."""
 
 
 class Named(NamedTuple):
@@ -139,7 +141,8 @@ class Sources:
         return self._borrowed(headers)
 
     def _borrowed(self, headers: HeaderMap) -> Named | None:
-        for name in self._candidates(tuple(headers)):
+        names = tuple(headers)
+        for name in self._candidates(names) if len(names) <= _MANY else self._ranked(names):
             value = headers[name]
             found = _session_of_turn(value) if name == _TURN_METADATA else bounded(value)
             if found is not None:

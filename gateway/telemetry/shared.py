@@ -9,6 +9,8 @@ _GENERATION = 512
 """Blocks remembered before those that were not asked for since are on their way out."""
 _MEMORABLE_CHARACTERS = 1024
 """A model's name and a URL's path are the client's word: a megabyte of them must not be remembered."""
+_LEAST = 16
+"""Characters' worth of one more text in a list."""
 
 Values = TypeVarTuple("Values")
 
@@ -37,8 +39,8 @@ def remembered(attributes: Callable[[*Values], tuple[Attribute, ...]]) -> Callab
 
 
 def _characters(block: Block) -> int:
-    """Of all texts: what the block and its key may hold much of."""
+    """Of all texts: what the block and its key may hold much of. An empty one takes room too."""
     values = [value for _, value in block.attributes]
     texts = [value for value in values if isinstance(value, str)]
     lists = [item for value in values if isinstance(value, tuple) for item in value]
-    return sum(map(len, texts)) + sum(map(len, lists))
+    return sum(map(len, texts)) + sum(map(len, lists)) + _LEAST * len(lists)

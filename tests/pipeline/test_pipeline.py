@@ -23,6 +23,7 @@ from gateway.providers.eventstream import encoded
 from gateway.providers.generic import Generic
 from gateway.providers.known import KnownMessageCache
 from gateway.providers.openai_chat import OpenAIChat
+from gateway.providers.openai_completions import OpenAICompletions
 from gateway.providers.openai_embeddings import OpenAIEmbeddings
 from gateway.providers.openai_responses import OpenAIResponsesPoll
 from tests.pipeline.fakes import REFUSAL, Collector, Recorder, RequestOnly, SpanDoor, Waiting
@@ -274,6 +275,9 @@ async def test_room_in_the_tail_comes_back() -> None:
         ('application/json; CHARSET="UTF-8"', "full"),
         ("application/json; charset=us-ascii", "full"),
         ("application/json;charset=UTF-16LE", "full"),
+        ("application/json; charset=ISO-8859-1", "full"),
+        ("application/json; charset=iso-8859-1; charset=utf-7", "unreadable"),
+        ("multipart/form-data; boundary=b; charset=ISO-8859-1", "full"),
         ("", "full"),
     ],
 )
@@ -283,6 +287,14 @@ async def test_a_charset_that_no_reader_of_json_knows_is_unreadable(content_type
     reading = a_pipeline().reading(exchange)
     assert reading is not None
     assert reading.state == state
+
+
+async def test_a_charset_of_ascii_and_more_is_known_where_the_text_is_ascii() -> None:
+    exchange = an_exchange(REQUEST.replace(b"span?", "sp\xe4n?".encode("latin-1")))
+    exchange.header_map[b"content-type"] = b"application/json; charset=iso-8859-1"
+    reading = a_pipeline().reading(exchange)
+    assert reading is not None
+    assert reading.state == "unreadable"
 
 
 async def test_drain_finishes_everything_in_order() -> None:
@@ -505,13 +517,16 @@ async def test_what_says_too_much_is_counted_and_its_text_is_kept() -> None:
     assert (pipeline.counters["requests_too_many_values"], pipeline.counters["answers_cut"]) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("provider", "field"), [(OpenAIEmbeddings(), b"input"), (OpenAICompletions(), b"prompt")], ids=["input", "prompt"]
+)
 @pytest.mark.parametrize(("unit", "state"), [(b",1", "full"), (b",{}", "unreadable")])
-async def test_what_is_to_be_embedded_may_be_many_numbers_and_not_many_values(unit: bytes, state: str) -> None:
-    pipeline = Pipeline(
-        (), (), {"openai_embeddings": OpenAIEmbeddings(), "generic": Generic()}, KnownMessageCache(), 1 << 24
-    )
-    exchange = an_exchange(request=b'{"model":"m","input":[1' + unit * 200_000 + b"]}", limit=1 << 20)
-    exchange.api = "openai_embeddings"
+async def test_tokens_by_number_may_be_many_and_other_values_may_not(
+    provider: Provider, field: bytes, unit: bytes, state: str
+) -> None:
+    pipeline = Pipeline((), (), {provider.name: provider, "generic": Generic()}, KnownMessageCache(), 1 << 24)
+    exchange = an_exchange(request=b'{"model":"m","%b":[1' % field + unit * 200_000 + b"]}", limit=1 << 20)
+    exchange.api = provider.name
     pipeline.end(exchange)
     pipeline.drain()
     assert exchange.request is not None

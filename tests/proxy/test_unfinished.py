@@ -42,6 +42,19 @@ async def test_one_body_too_many_is_refused_and_the_others_go_on(make_bench: Mak
     assert bench.server.counters()["unfinished_refused"] == 1
 
 
+async def test_who_has_little_finds_room_however_much_others_hold(make_bench: MakeBench) -> None:
+    bench = await make_bench(unfinished=2 * len(PART))
+    await begun(bench)
+    await begun(bench)
+    wire = await bench.connect()
+    for piece in (b"POST /v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab", b"cd"):
+        await wire.send(piece)
+        async with asyncio.timeout(5):
+            while bench.server.unfinished.kept == 2 * len(PART) and piece != b"cd":
+                await asyncio.sleep(0)
+    assert (await wire.answer())[1] == b"ok"
+
+
 async def test_who_leaves_makes_room(make_bench: MakeBench) -> None:
     bench = await make_bench(unfinished=100_000)
     for _ in range(5):

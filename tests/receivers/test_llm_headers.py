@@ -16,6 +16,7 @@ OURS = [
     "x-spangate-session",
     "x-spangate-exchange",
     "x-spangate-of-tomorrow",
+    "x_spangate_key",
     "x-session-end",
     "x-user-id",
     "X-User-Id",
@@ -207,3 +208,9 @@ def test_who_must_read_answers_first_gets_a_websocket_without_extensions(make_re
             head_of("/openai/v1/x", ("Host", "gw"), *handshake, method="GET")
         )
         assert (b"Sec-WebSocket-Extensions" in [name for name, _ in plan.forward]) == offered
+
+
+def test_headers_beyond_what_is_remembered_are_treated_alike(receiver: LlmReceiver) -> None:
+    many = [(f"x-{number}", "1") for number in range(200)]
+    secret = [("x-spangate-key", "k"), ("Authorization", "Bearer sg-secret"), ("x-user-id", "me")]
+    assert sent(receiver, "/openai/v1/x", *many, *secret) == [(name.encode(), b"1") for name, _ in many]

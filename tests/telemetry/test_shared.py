@@ -38,6 +38,8 @@ def test_texts_in_a_list_count_too() -> None:
     block = remembered(build)
     assert block("x" * 2000) is not block("x" * 2000)
     assert block("x" * 20) is block("x" * 20)
+    empty = [""] * 1000
+    assert block(*empty) is not block(*empty)
 
 
 def test_what_is_asked_for_stays_and_what_is_not_goes() -> None:
