@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from gateway.model.exchange import Exchange, Refusal
 from gateway.model.message import Entry, Message, RequestReading, ResponseReading, Unread
-from gateway.model.session import Claim, SessionRef
+from gateway.model.session import Claim, Lesson, Place, Thread
 from gateway.model.span import Span
 
 
@@ -134,24 +134,28 @@ class Exporter(Protocol):
 
 
 class SessionState(Protocol):
-    """Where sessions live between exchanges. Atomic a call, one round trip a call."""
+    """Where sessions live between exchanges. Atomic a call, one round trip a call; bounded."""
 
     counters: Counter[str]
     """What had to be forgotten, and the like."""
 
-    def join(self, claim: Claim, now_ns: int) -> SessionRef | None:
+    def resolve(self, claim: Claim, now_ns: int) -> Place | Awaitable[Place | None] | None:
         """The next place in the claimed session, made if it is new; remembers it as the window key's latest input.
 
-        None: the session is closed, and the claim does not reopen it.
+        `now_ns`: Unix time; may go backwards. None: the named session is closed, and the claim does not reopen it. Only
+        an engine on a network answers with an awaitable.
         """
 
-    def extend(
-        self, workspace: str, session_id: str, exchange_id: str, digests: Sequence[bytes]
-    ) -> tuple[str | None, int]:
-        """Remember the session's latest exchange; returns (the previous one, index of the first message it had not)."""
+    def learn(self, lesson: Lesson) -> Thread:
+        """Make an ended exchange findable by its keys, and the session's latest; tells what it continues.
+
+        A key that was learnt before is the newer exchange's from then on; of an unknown session nothing is learnt
+        unless the lesson begins it. Never waits: an engine on a network writes behind, before any later call, and
+        answers from what it knows itself.
+        """
 
     def end(self, workspace: str, session_id: str) -> None:
-        """Close a session now."""
+        """Close a session now. Never waits."""
 
 
 class Step(NamedTuple):

@@ -1,7 +1,7 @@
 """Finds out who speaks and which session an exchange belongs to, before anything goes upstream. Judges nothing."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Annotated, Literal
 
@@ -9,11 +9,13 @@ from pydantic import AfterValidator, Field
 
 from gateway.contracts import Processor, SessionState
 from gateway.model.exchange import Connection, Exchange
-from gateway.model.message import RequestReading
+from gateway.model.message import Entry, RequestReading
+from gateway.model.session import Lesson, SessionRef
 from gateway.sessions.agents import Client, Clients
 from gateway.sessions.identity import Identity, Principals, identity_of, speaker, user_of
 from gateway.sessions.ids import bounded
-from gateway.sessions.resolver import Resolver, Rules, WhenClosed
+from gateway.sessions.lineage import earlier, scope_of, whole
+from gateway.sessions.resolver import Resolution, Resolver, Rules, WhenClosed
 from gateway.sessions.sources import Sources
 from gateway.units import ConfigModel, PositiveDuration
 
@@ -67,6 +69,7 @@ class SessionProcessor(Processor):
         self._state = state
         self._reading = reading
         self._clients = Clients()
+        self._secret = secret
         self._principals = Principals(secret)
         self._sources = Sources(config.headers)
         self.ignored = self._sources.ignored
@@ -75,7 +78,7 @@ class SessionProcessor(Processor):
         self._tools: dict[bytes, bytes] = {}
         self._resolver = Resolver(self._sources, state, rules)
 
-    def on_request(self, exchange: Exchange) -> None:
+    def on_request(self, exchange: Exchange) -> Awaitable[None] | None:
         headers = exchange.header_map
         client, identity = self._speaker(exchange)
         exchange.workspace = identity.workspace
@@ -85,16 +88,15 @@ class SessionProcessor(Processor):
         exchange.service = identity.service
         exchange.session_end = headers.get(b"x-session-end", b"").lower() == b"true"
         if exchange.connection is not None:
-            self._on_connection(exchange, exchange.connection, identity, client.agent)
-        else:
-            self._resolve(exchange, identity, client.agent)
+            return self._on_connection(exchange, exchange.connection, identity, client.agent)
+        return self._resolve(exchange, identity, client.agent)
 
     def _speaker(self, exchange: Exchange) -> tuple[Client, Identity]:
         headers = exchange.header_map
         client = self._clients.of(headers.get(b"user-agent"))
         return client, identity_of(headers, self._principals.of(headers), client, exchange.provider, self.ignored)
 
-    def _resolve(self, exchange: Exchange, identity: Identity, agent: bool, given: str = "") -> None:
+    def _resolve(self, exchange: Exchange, identity: Identity, agent: bool, given: str = "") -> Awaitable[None] | None:
         resolution = self._resolver.resolve(
             exchange.header_map,
             agent,
@@ -104,29 +106,35 @@ class SessionProcessor(Processor):
             exchange.started_ns,
             given,
         )
-        exchange.user = resolution.user
-        exchange.session = resolution.session
-        exchange.refusal = resolution.refusal
+        if not isinstance(resolution, Resolution):
+            return _when_resolved(exchange, resolution)
+        _take(exchange, resolution)
+        return None
 
-    def _on_connection(self, exchange: Exchange, connection: Connection, identity: Identity, agent: bool) -> None:
+    def _on_connection(
+        self, exchange: Exchange, connection: Connection, identity: Identity, agent: bool
+    ) -> Awaitable[None] | None:
         """Resolved once: from the handshake's headers, else with the first request; kept from then on."""
         kept = connection.session
         exchange.user = identity.user or connection.user
         if not connection.joined:
-            if self._resolver.named_in_headers(exchange.header_map, agent):
-                self._resolve(exchange, identity, agent)
-                connection.reserved = True
-        elif kept is None:
-            self._resolve(exchange, identity, agent, bounded(connection.named.encode("utf-8", "replace")) or "")
-        elif connection.reserved:
+            if not self._resolver.named_in_headers(exchange.header_map, agent):
+                return None
+            connection.reserved = True
+            return self._resolve(exchange, identity, agent)
+        if kept is None:
+            named = bounded(connection.named.encode("utf-8", "replace")) or ""
+            return self._resolve(exchange, identity, agent, named)
+        if connection.reserved:
             connection.reserved = False
-            exchange.session = kept
-        else:
-            exchange.session = self._resolver.again(
-                kept, identity, exchange.user, exchange.session_end, exchange.started_ns
-            )
-        if exchange.session is not None:
-            connection.session, connection.user = exchange.session, exchange.user
+            _take(exchange, Resolution(kept, exchange.user))
+            return None
+        user, ends = exchange.user, exchange.session_end
+        again = self._resolver.again(kept, identity, user, ends, exchange.started_ns)
+        if not isinstance(again, SessionRef):
+            return _when_again(exchange, again)
+        _take(exchange, Resolution(again, user))
+        return None
 
     def on_tail(self, exchange: Exchange) -> None:
         """The body is read by now: what the headers left open is filled in."""
@@ -143,14 +151,31 @@ class SessionProcessor(Processor):
         session = exchange.session
         if session.source == "new":
             return  # a session of one, that nobody comes back to: there was nothing before
-        # Instructions and tools first: where they have changed, nothing of this exchange is "what the parent had".
+        self._learn(exchange, reading, session)
+
+    def _learn(self, exchange: Exchange, reading: RequestReading, session: SessionRef) -> None:
+        # Where instructions or tools have changed, nothing of this exchange is "what the parent had".
         ahead = [entry.digest for entry in reading.system]
         if reading.tools is not None:
             ahead.append(self._tools_digest(reading.tools))
-        digests = [*ahead, *[entry.digest for entry in reading.messages]]
-        parent, known = self._state.extend(exchange.workspace, session.id, exchange.id, digests)
-        session.parent_exchange = parent
-        session.new_from = known - len(ahead) if known > len(ahead) else 0
+        messages: Sequence[Entry] = reading.messages
+        scope = scope_of(exchange.workspace, exchange.principal, self._secret)
+        counts = list(earlier(messages))
+        repeated = tuple([whole(scope, ahead, messages[:count]) for count in counts])
+        lesson = Lesson(
+            exchange.workspace,
+            exchange.principal,
+            session.id,
+            exchange.id,
+            exchange.started_ns,
+            exchange.started_ns + exchange.duration_ns,
+            False,
+            asked=repeated,
+            passing=repeated[:1],
+        )
+        thread = self._state.learn(lesson)
+        session.parent_exchange = thread.parent
+        session.new_from = counts[thread.key] if thread.key >= 0 else 0
 
     def counters(self) -> dict[str, int]:
         """`ignored.<where>`: what could not be an id or a label; and what the state had to forget."""
@@ -166,3 +191,19 @@ class SessionProcessor(Processor):
                 self._tools.clear()
             digest = self._tools[tools] = blake2b(tools, digest_size=16).digest()
         return digest
+
+
+def _take(exchange: Exchange, resolution: Resolution) -> None:
+    exchange.user = resolution.user
+    exchange.session = resolution.session
+    exchange.refusal = resolution.refusal
+    if exchange.connection is not None:
+        exchange.connection.session, exchange.connection.user = resolution.session, resolution.user
+
+
+async def _when_resolved(exchange: Exchange, resolution: Awaitable[Resolution]) -> None:
+    _take(exchange, await resolution)
+
+
+async def _when_again(exchange: Exchange, again: Awaitable[SessionRef]) -> None:
+    _take(exchange, Resolution(await again, exchange.user))

@@ -5,13 +5,13 @@ header, a field of the body) is its principal's: the same id from somebody else 
 the client's with `~` and a part of the principal behind it. Timing joins the same user of the same principal only.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple
 
 from gateway.contracts import SessionState
 from gateway.model.exchange import Refusal
 from gateway.model.message import RequestReading
-from gateway.model.session import CONFIDENCE, MAX_SESSION_ID, Claim, SessionRef, SessionSource
+from gateway.model.session import CONFIDENCE, MAX_SESSION_ID, Claim, Place, SessionRef, SessionSource
 from gateway.sessions.identity import HeaderMap, Identity, user_of
 from gateway.sessions.ids import fresh, is_fresh
 from gateway.sessions.sources import BadExplicitIdError, Named, Sources
@@ -61,9 +61,10 @@ class Resolver:
         ends: bool,
         now_ns: int,
         given: str = "",
-    ) -> Resolution:
+    ) -> Resolution | Awaitable[Resolution]:
         """`agent`: the client names its own sessions; `reading` is called only if the headers do not decide;
         `ends`: this is the session's last input; `given`: the id that the upstream gave, which yields to the headers.
+        An awaitable only where the state answers with one.
         """
         try:
             named = self._sources.in_headers(headers, agent)
@@ -72,9 +73,7 @@ class Resolver:
         source: SessionSource = "client"
         user = identity.user
         if named is None and given:
-            resolution = self._by_id(Named(given, False), "response_chain", identity, user, ends, now_ns)
-            resolution.session.client_supplied = False
-            return resolution
+            return self._by_id(Named(given, False), "response_chain", identity, user, ends, now_ns)
         if named is None:
             body = reading()
             if body is not None:
@@ -82,7 +81,7 @@ class Resolver:
                 named = self._sources.in_body(body)
                 user = user or user_of(body, self._sources.ignored)
         if named is None:
-            return Resolution(self._by_timing(identity, user, ends, now_ns), user)
+            return self._by_timing(identity, user, ends, now_ns)
         return self._by_id(named, "explicit" if named.explicit else source, identity, user, ends, now_ns)
 
     def named_in_headers(self, headers: HeaderMap, agent: bool) -> bool:
@@ -92,30 +91,17 @@ class Resolver:
         except BadExplicitIdError:
             return True
 
-    def again(self, kept: SessionRef, identity: Identity, user: str | None, ends: bool, now_ns: int) -> SessionRef:
+    def again(
+        self, kept: SessionRef, identity: Identity, user: str | None, ends: bool, now_ns: int
+    ) -> SessionRef | Awaitable[SessionRef]:
         """The next place in a session that is settled: of a connection, whatever else has become of the session."""
+        shared = kept.source == "explicit"
+        window_key = self._window_key(identity, user)
         claim = Claim(
-            identity.workspace,
-            identity.principal,
-            kept.id,
-            "explicit" if kept.source == "explicit" else "client",
-            kept.source == "explicit",
-            self._window_key(identity, user),
-            False,
-            ends,
-            False,
-            True,
+            identity.workspace, identity.principal, kept.id, True, shared, window_key, ends, False, begun_before=True
         )
-        joined = self._state.join(claim, now_ns)
-        same = joined is not None and joined.id == kept.id
-        return SessionRef(
-            kept.id,
-            kept.source,
-            kept.confidence,
-            joined.sequence if joined is not None and same else kept.sequence + 1,
-            client_supplied=kept.client_supplied,
-            previous_id=kept.previous_id,
-        )
+        place = self._state.resolve(claim, now_ns)
+        return _kept(kept, place) if place is None or isinstance(place, Place) else _when_kept(kept, place)
 
     def alone(self, identity: Identity, now_ns: int) -> SessionRef:
         """A session of one, for what was over before it could be in another."""
@@ -123,44 +109,33 @@ class Resolver:
 
     def _by_id(
         self, named: Named, source: SessionSource, identity: Identity, user: str | None, ends: bool, now_ns: int
-    ) -> Resolution:
+    ) -> Resolution | Awaitable[Resolution]:
         when_closed = self._rules.closed_explicit if named.explicit else self._rules.closed_borrowed
         claim = Claim(
             identity.workspace,
             identity.principal,
             named.id,
-            source,
+            True,
             named.explicit,
             self._window_key(identity, user),
-            _may_head(identity),
             ends,
             when_closed == "continue",
             is_fresh(named.id),
         )
-        session = self._state.join(claim, now_ns)
-        if session is not None:
-            return Resolution(session, user)
-        # What was refused is no part of the closed session: it stands alone, and says whom it wanted to follow.
-        refused = _alone(identity, now_ns)
-        refused.previous_id = named.id
-        return Resolution(refused, user, SESSION_CLOSED)
+        return self._ask(_Asked(claim, source, identity, user, now_ns))
 
-    def _by_timing(self, identity: Identity, user: str | None, ends: bool, now_ns: int) -> SessionRef:
+    def _by_timing(
+        self, identity: Identity, user: str | None, ends: bool, now_ns: int
+    ) -> Resolution | Awaitable[Resolution]:
         window_key = self._window_key(identity, user)
         if window_key is None:
-            return _alone(identity, now_ns)  # nobody could ever come back to it: it takes no memory
-        claim = Claim(
-            identity.workspace,
-            identity.principal,
-            fresh(now_ns),
-            "window",
-            False,
-            window_key,
-            _may_head(identity),
-            ends,
-            False,
-        )
-        return self._state.join(claim, now_ns) or _alone(identity, now_ns)
+            return Resolution(_alone(identity, now_ns), user)  # nobody could come back to it by timing
+        claim = Claim(identity.workspace, identity.principal, fresh(now_ns), False, False, window_key, ends, False)
+        return self._ask(_Asked(claim, "new", identity, user, now_ns))
+
+    def _ask(self, asked: "_Asked") -> Resolution | Awaitable[Resolution]:
+        place = self._state.resolve(asked.claim, asked.now_ns)
+        return _resolution(asked, place) if place is None or isinstance(place, Place) else _when_placed(asked, place)
 
     def _window_key(self, identity: Identity, user: str | None) -> str | None:
         """SECURITY: timing never joins across users, principals or workspaces. No part may hold a line feed."""
@@ -169,6 +144,56 @@ class Resolver:
         if self._rules.anonymous == "principal" and identity.principal:
             return f"{identity.workspace}\n{identity.principal}\n"
         return None
+
+
+class _Asked(NamedTuple):
+    claim: Claim
+    source: SessionSource
+    """Where the id was named, if one was."""
+    identity: Identity
+    user: str | None
+    now_ns: int
+
+
+async def _when_placed(asked: _Asked, place: Awaitable[Place | None]) -> Resolution:
+    return _resolution(asked, await place)
+
+
+def _resolution(asked: _Asked, place: Place | None) -> Resolution:
+    claim, source, identity, user, now_ns = asked
+    if place is None:
+        # What was refused is no part of the closed session: it stands alone, and says whom it wanted to follow.
+        refused = _alone(identity, now_ns)
+        refused.previous_id = claim.session_id
+        return Resolution(refused, user, SESSION_CLOSED)
+    if place.how == "window" or place.how == "new":
+        source = place.how
+    session = SessionRef(
+        place.session_id,
+        source,
+        CONFIDENCE[source],
+        place.sequence,
+        place.sequence == 1 and _may_head(identity),
+        place.how == "named" and source != "response_chain" and place.session_id == claim.session_id,
+        place.previous_id,
+    )
+    return Resolution(session, user)
+
+
+async def _when_kept(kept: SessionRef, place: Awaitable[Place | None]) -> SessionRef:
+    return _kept(kept, await place)
+
+
+def _kept(kept: SessionRef, place: Place | None) -> SessionRef:
+    same = place is not None and place.session_id == kept.id
+    return SessionRef(
+        kept.id,
+        kept.source,
+        kept.confidence,
+        place.sequence if place is not None and same else kept.sequence + 1,
+        client_supplied=kept.client_supplied,
+        previous_id=kept.previous_id,
+    )
 
 
 def _alone(identity: Identity, now_ns: int) -> SessionRef:

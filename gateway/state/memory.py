@@ -4,12 +4,15 @@ Not thread-safe and not shared between processes. Times are Unix nanoseconds and
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
 from hashlib import blake2b
 from os import urandom
 
-from gateway.model.session import CONFIDENCE, MAX_SESSION_ID, Claim, SessionRef, SessionSource
+import msgspec
 
+from gateway.model.session import MAX_SESSION_ID, Claim, How, Key, Lesson, Place, Thread
+
+LASTING_LIMIT, PASSING_LIMIT = 1024, 16
+"""Keys a session; the newest are kept."""
 _SHARED = "shared"
 _OWNER_SHOWN = 10
 """Characters of a principal's hash behind an id that belongs to somebody else already."""
@@ -21,30 +24,56 @@ class _Session:
     __slots__ = (
         "closed",
         "generation",
-        "known",
-        "last_exchange",
+        "history",
+        "key",
         "last_ns",
+        "lasting",
+        "latest",
+        "passing",
         "previous",
         "principal",
         "sequence",
         "shared",
     )
 
-    def __init__(self, principal: str, shared: bool, sequence: int, previous: str | None) -> None:
+    def __init__(self, key: str, principal: str, shared: bool, sequence: int, previous: str | None) -> None:
+        self.key = key
         self.principal = principal
         self.shared = shared
         self.sequence = sequence
         self.previous = previous
         self.last_ns = 0
         self.closed = False
+        self.history = False
+        """Its latest input repeated earlier turns."""
         self.generation = 1
         """How many sessions this id has named; the latest has the visible id `<id>~<generation>`."""
-        self.last_exchange: str | None = None
-        self.known = b""
-        """How many messages the last exchange's request had (4 bytes), and the hash of their digests."""
+        self.latest: _Turn | None = None
+        self.lasting: list[int] = []
+        self.passing: list[int] = []
+
+    @property
+    def id(self) -> str:
+        return self.key.partition("\n")[2]
 
     def admits(self, claim: Claim) -> bool:
         return self.principal == claim.principal or (self.shared and claim.shared)
+
+
+class _Turn(msgspec.Struct, eq=False, gc=False):
+    """An exchange that can be found. `exchange`: its id; 12 bytes where it is 24 hex digits, in half the room."""
+
+    session: _Session | None
+    """None: the session's own latest."""
+    exchange: str | bytes
+
+    @property
+    def id(self) -> str:
+        return self.exchange if isinstance(self.exchange, str) else self.exchange.hex()
+
+
+class _Passing(_Turn, eq=False, gc=False):
+    learnt_ns: int
 
 
 class MemoryState:
@@ -58,29 +87,46 @@ class MemoryState:
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._latest: OrderedDict[str, tuple[str, int]] = OrderedDict()
         """Window key → (session id, time) of its latest input."""
+        self._turns: dict[int, _Turn] = {}
+        """By the first 60 bits of a key: nobody can aim at another's without the secret in its digest."""
         self.counters: Counter[str] = Counter()
-        """`sessions_forgotten`, `windows_forgotten`."""
+        """`sessions_forgotten`, `windows_forgotten`, `keys_forgotten`."""
         self._secret = urandom(16)
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def join(self, claim: Claim, now_ns: int) -> SessionRef | None:
-        return self._follow(claim, now_ns) if claim.source == "window" else self._named(claim, now_ns)
+    @property
+    def keys(self) -> int:
+        """How many are remembered."""
+        return len(self._turns)
 
-    def extend(
-        self, workspace: str, session_id: str, exchange_id: str, digests: Sequence[bytes]
-    ) -> tuple[str | None, int]:
-        session = self._sessions.get(_key(workspace, session_id))
+    def resolve(self, claim: Claim, now_ns: int) -> Place | None:
+        if claim.named:
+            return self._named(claim, now_ns)
+        for index, key in enumerate(claim.keys):
+            found = self._learnt(key, claim, now_ns)
+            if found is not None:
+                return self._continue(found, index, claim, now_ns)
+        return self._follow(claim, now_ns)
+
+    def learn(self, lesson: Lesson) -> Thread:
+        key = _key(lesson.workspace, lesson.session_id)
+        session = self._sessions.get(key)
         if session is None:
-            return None, 0
-        known = session.known
-        count = int.from_bytes(known[:4], "big")
-        grown = 0 < count <= len(digests) and _known(digests[:count]) == known
-        parent = session.last_exchange
-        session.last_exchange = exchange_id
-        session.known = _known(digests)
-        return parent, count if grown else 0
+            if not lesson.begins:
+                return Thread(None)
+            session = self._begun(key, lesson.principal, False, 1, None)
+            session.last_ns = lesson.started_ns
+        thread = self._thread(session, lesson)
+        exchange = _packed(lesson.exchange_id)
+        session.latest = _Turn(None, exchange)
+        if lesson.lasting:
+            self._remember(session, session.lasting, LASTING_LIMIT, lesson.lasting, _Turn(session, exchange))
+        if lesson.passing:
+            turn = _Passing(session, exchange, lesson.ended_ns)
+            self._remember(session, session.passing, PASSING_LIMIT, lesson.passing, turn)
+        return thread
 
     def end(self, workspace: str, session_id: str) -> None:
         session = self._sessions.get(_key(workspace, session_id))
@@ -89,25 +135,25 @@ class MemoryState:
 
     # An id was named
 
-    def _named(self, claim: Claim, now_ns: int) -> SessionRef | None:
+    def _named(self, claim: Claim, now_ns: int) -> Place | None:
         first_id, first = self._admitted(claim, claim.session_id)
         if first is None:
-            return self._begin(first_id, claim, now_ns, claim.source, None)
+            return self._begin(first_id, claim, now_ns, "named", None)
         session_id, session = first_id, first
         if first.generation > 1:
             session_id, latest = self._admitted(claim, _suffixed(first_id, str(first.generation)))
             if latest is None:
-                return self._begin(session_id, claim, now_ns, claim.source, None)
+                return self._begin(session_id, claim, now_ns, "named", None)
             session = latest
         if not self._is_closed(session, now_ns):
-            return self._enter(session_id, session, claim, now_ns, claim.source)
+            return self._enter(session_id, session, claim, now_ns, "named")
         if not claim.reopens:
             return None
         first.generation += 1
         next_id, taken = self._admitted(claim, _suffixed(first_id, str(first.generation)))
         if taken is not None and not self._is_closed(taken, now_ns):
-            return self._enter(next_id, taken, claim, now_ns, claim.source)
-        return self._begin(next_id, claim, now_ns, claim.source, session_id)
+            return self._enter(next_id, taken, claim, now_ns, "named")
+        return self._begin(next_id, claim, now_ns, "named", session_id)
 
     def _admitted(self, claim: Claim, session_id: str) -> tuple[str, _Session | None]:
         """The visible id under which this claim finds, or begins, its session.
@@ -136,47 +182,80 @@ class MemoryState:
 
     # Nobody named one
 
-    def _follow(self, claim: Claim, now_ns: int) -> SessionRef:
+    def _learnt(self, key: Key, claim: Claim, now_ns: int) -> _Turn | None:
+        short = _short(key.digest)
+        turn = self._turns.get(short)
+        if turn is None or turn.session is None or not turn.session.key.startswith(claim.workspace + "\n"):
+            return None
+        if not key.within_ns:
+            return turn
+        if not isinstance(turn, _Passing) or now_ns - turn.learnt_ns > key.within_ns:
+            return None
+        del self._turns[short]
+        return turn
+
+    def _continue(self, turn: _Turn, index: int, claim: Claim, now_ns: int) -> Place:
+        session = turn.session
+        assert session is not None
+        if self._is_closed(session, now_ns):
+            return self._begin(claim.session_id, claim, now_ns, "key", session.id, turn.id, index)
+        self._sessions.move_to_end(session.key)
+        return self._enter(session.id, session, claim, now_ns, "key", turn.id, index)
+
+    def _follow(self, claim: Claim, now_ns: int) -> Place:
         latest = self._latest.get(claim.window_key) if claim.window_key is not None else None
-        if latest is not None and now_ns - latest[1] <= self._window_ns:
+        # A clock that was set back is no reason to join: neither do prompts that are too far apart the other way.
+        if latest is not None and abs(now_ns - latest[1]) <= self._window_ns:
             session = self._found(claim.workspace, latest[0])
-            if session is not None and not self._is_closed(session, now_ns):
+            if session is not None and not self._is_closed(session, now_ns) and (claim.history or not session.history):
                 return self._enter(latest[0], session, claim, now_ns, "window")
         return self._begin(claim.session_id, claim, now_ns, "new", None)
 
-    # Both
+    # All of them
 
     def _begin(
-        self, session_id: str, claim: Claim, now_ns: int, source: SessionSource, previous: str | None
-    ) -> SessionRef:
-        session = _Session(claim.principal, claim.shared, int(claim.begun_before), previous)
+        self,
+        session_id: str,
+        claim: Claim,
+        now_ns: int,
+        how: How,
+        previous: str | None,
+        parent: str | None = None,
+        index: int = -1,
+    ) -> Place:
         key = _key(claim.workspace, session_id)
-        self._sessions[key] = session
-        self._sessions.move_to_end(key)
+        session = self._begun(key, claim.principal, claim.shared, int(claim.begun_before), previous)
+        return self._enter(session_id, session, claim, now_ns, how, parent, index)
+
+    def _begun(self, key: str, principal: str, shared: bool, sequence: int, previous: str | None) -> _Session:
+        before = self._sessions.pop(key, None)
+        if before is not None:
+            self._forget_keys(before)
+        session = self._sessions[key] = _Session(key, principal, shared, sequence, previous)
         if len(self._sessions) > self.limit:
-            self._sessions.popitem(last=False)
+            self._forget_keys(self._sessions.popitem(last=False)[1])
             self.counters["sessions_forgotten"] += 1
-        return self._enter(session_id, session, claim, now_ns, source)
+        return session
 
     def _enter(
-        self, session_id: str, session: _Session, claim: Claim, now_ns: int, source: SessionSource
-    ) -> SessionRef:
+        self,
+        session_id: str,
+        session: _Session,
+        claim: Claim,
+        now_ns: int,
+        how: How,
+        parent: str | None = None,
+        index: int = -1,
+    ) -> Place:
         session.sequence += 1
-        session.last_ns = now_ns
+        session.last_ns = max(session.last_ns, now_ns)
         session.closed = claim.ends
+        session.history = claim.history
         if claim.window_key is not None:
-            self._remember(claim.window_key, session_id, now_ns)
-        return SessionRef(
-            session_id,
-            source,
-            CONFIDENCE[source],
-            session.sequence,
-            claim.header_allowed and session.sequence == 1,
-            claim.source != "window" and session_id == claim.session_id,
-            session.previous,
-        )
+            self._follow_me(claim.window_key, session_id, now_ns)
+        return Place(session_id, how, session.sequence, session.previous, parent, index)
 
-    def _remember(self, window_key: str, session_id: str, now_ns: int) -> None:
+    def _follow_me(self, window_key: str, session_id: str, now_ns: int) -> None:
         self._latest[window_key] = (session_id, now_ns)
         self._latest.move_to_end(window_key)
         if len(self._latest) > self.limit:
@@ -186,15 +265,63 @@ class MemoryState:
     def _is_closed(self, session: _Session, now_ns: int) -> bool:
         return session.closed or now_ns - session.last_ns > self._close_after_ns
 
+    # Keys
+
+    def _thread(self, session: _Session, lesson: Lesson) -> Thread:
+        for index, digest in enumerate(lesson.asked):
+            turn = self._turns.get(_short(digest))
+            if turn is not None and turn.session is session:
+                return Thread(turn.id, index)
+        return Thread(session.latest.id if session.latest is not None else None)
+
+    def _remember(
+        self, session: _Session, kept: list[int], limit: int, digests: tuple[bytes, ...], turn: _Turn
+    ) -> None:
+        turns = self._turns
+        for digest in digests:
+            short = _short(digest)
+            before = turns.get(short)
+            turns[short] = turn
+            if kept is session.passing and short in kept:
+                kept.remove(short)  # among the newest again
+            elif before is not None and before.session is session:
+                continue
+            kept.append(short)
+        if len(kept) > limit:
+            self._forget(session, kept[:-limit])
+            self.counters["keys_forgotten"] += len(kept) - limit
+            del kept[:-limit]
+
+    def _forget_keys(self, session: _Session) -> None:
+        self._forget(session, session.lasting)
+        self._forget(session, session.passing)
+
+    def _forget(self, session: _Session, shorts: list[int]) -> None:
+        turns = self._turns
+        for short in shorts:
+            turn = turns.get(short)
+            if turn is not None and turn.session is session:
+                del turns[short]
+
 
 def _key(workspace: str, session_id: str) -> str:
     return f"{workspace}\n{session_id}"
 
 
+def _short(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big") >> 4
+
+
+def _packed(exchange_id: str) -> str | bytes:
+    if len(exchange_id) != 24:
+        return exchange_id
+    try:
+        packed = bytes.fromhex(exchange_id)
+    except ValueError:
+        return exchange_id
+    return packed if packed.hex() == exchange_id else exchange_id
+
+
 def _suffixed(session_id: str, suffix: str) -> str:
     text = f"{session_id}~{suffix}"
     return text if len(text) <= MAX_SESSION_ID else f"h-{blake2b(text.encode(), digest_size=16).hexdigest()}"
-
-
-def _known(digests: Sequence[bytes]) -> bytes:
-    return len(digests).to_bytes(4, "big") + blake2b(b"".join(digests), digest_size=16).digest()

@@ -20,7 +20,8 @@ def exchange(number: int = 1, **headers: str) -> Exchange:
 
 def said(*texts: str, user: str | None = None) -> RequestReading:
     reading = RequestReading()
-    reading.messages = [entry_of(Message("user", (Text(text),))) for text in texts]
+    roles = ("user", "assistant")
+    reading.messages = [entry_of(Message(roles[turn % 2], (Text(text),))) for turn, text in enumerate(texts)]
     reading.user = user
     return reading
 

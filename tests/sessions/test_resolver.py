@@ -42,7 +42,9 @@ class World:
     ) -> Resolution:
         identity = Identity(workspace, principal, user, participant, "", "")
         now_ns = START + round(after_s * SECOND)
-        return self.resolver.resolve(headers or {}, False, identity, reading, ends, now_ns)
+        found = self.resolver.resolve(headers or {}, False, identity, reading, ends, now_ns)
+        assert isinstance(found, Resolution)  # no engine to wait for
+        return found
 
 
 @pytest.mark.parametrize(
