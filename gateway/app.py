@@ -58,7 +58,8 @@ class Worker:
         ]
         providers = formats()
         self.processors = {
-            name: _processor(config.processors[name], config, policies, self._reading) for name in pipeline.processors
+            name: _processor(config.processors[name], config, policies, self._reading, self._answered)
+            for name in pipeline.processors
         }
         self._known = KnownMessageCache()
         self.pipeline = Pipeline(
@@ -71,6 +72,9 @@ class Worker:
 
     def _reading(self, exchange: Exchange) -> RequestReading | None:
         return self.pipeline.reading(exchange)
+
+    def _answered(self, exchange: Exchange) -> Sequence[Exchange]:
+        return self.pipeline.answered(exchange)
 
     async def run(self, listening: socket.socket, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Serve until `stop`, then drain: exchanges first, then their spans, then the queues."""
@@ -183,12 +187,13 @@ def _processor(
     config: Config,
     policies: PolicySet,
     reading: Callable[[Exchange], RequestReading | None],
+    answered: Callable[[Exchange], Sequence[Exchange]],
 ) -> Processor:
     if isinstance(written, SessionConfig):
         sizes = config.extension(SessionStateConfig) or SessionStateConfig()
         state = MemoryState(written.window, written.close_after, sizes.max_sessions)
         # Principals are compared within this process only, so the secret need not outlive it.
-        return SessionProcessor(written, state, reading, os.urandom(32))
+        return SessionProcessor(written, state, reading, os.urandom(32), answered)
     if isinstance(written, PolicyConfig):
         return PolicyProcessor(written, policies)
     raise TypeError(type(written).__name__)

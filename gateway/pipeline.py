@@ -7,6 +7,7 @@ An exception of a processor never reaches the client: it is counted, and the exc
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import islice
 
 import structlog
 
@@ -135,6 +136,14 @@ class Pipeline:
             self._draining_tail = True
             asyncio.get_running_loop().call_later(TAIL_DELAY_S, self._work_tail)
 
+    def answered(self, exchange: Exchange) -> list[Exchange]:
+        """Who waits among the tail's newest of the same principal, read; oldest first. Long answers take too long."""
+        newest = [ended for ended, _ in islice(reversed(self._tail), 64)]
+        same = [ended for ended in newest if ended.principal == exchange.principal and not is_long(ended)][::-1]
+        for ended in same:
+            self._read(ended)
+        return same
+
     # Afterwards
 
     def _work_tail(self) -> None:
@@ -179,12 +188,17 @@ class Pipeline:
             if len(exchanges) >= at_least and (len(exchanges) >= count or room <= 0):
                 break
         for exchange in exchanges:
-            self._try_reading(exchange)
-            try:
-                exchange.response = self._bodies.response(exchange)
-            except Exception as error:  # unreadable is a fact about the exchange, never a reason to lose its span
-                self._unread(exchange, error)
+            self._read(exchange)
         self._finish(exchanges)
+
+    def _read(self, exchange: Exchange) -> None:
+        self._try_reading(exchange)
+        if exchange.response is not None:
+            return
+        try:
+            exchange.response = self._bodies.response(exchange)
+        except Exception as error:  # unreadable is a fact about the exchange, never a reason to lose its span
+            self._unread(exchange, error)
 
     def _finish(self, exchanges: Sequence[Exchange]) -> None:
         """They were read."""

@@ -1,21 +1,20 @@
 """Finds out who speaks and which session an exchange belongs to, before anything goes upstream. Judges nothing."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from hashlib import blake2b
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from gateway.contracts import Processor, SessionState
 from gateway.model.exchange import Connection, Exchange
-from gateway.model.message import Entry, RequestReading
-from gateway.model.session import Lesson, SessionRef
+from gateway.model.message import RequestReading
+from gateway.model.session import SessionRef
+from gateway.processors.threads import Threads, Waiting
 from gateway.sessions.agents import Client, Clients
 from gateway.sessions.identity import Identity, Principals, identity_of, speaker, user_of
 from gateway.sessions.ids import bounded
-from gateway.sessions.lineage import earlier, scope_of, whole
-from gateway.sessions.resolver import Resolution, Resolver, Rules, WhenClosed
+from gateway.sessions.resolver import Found, Resolution, Resolver, Rules, WhenClosed
 from gateway.sessions.sources import Sources
 from gateway.units import ConfigModel, PositiveDuration
 
@@ -31,12 +30,6 @@ def _header_name(name: str) -> str:
     return name.lower()
 
 
-def _without_lineage(lineage: bool) -> bool:
-    if lineage:
-        raise ValueError("finding sessions by content is not possible in this version; write false or leave it out")
-    return lineage
-
-
 class ClosedConfig(ConfigModel):
     explicit: WhenClosed = "reject"
     borrowed: WhenClosed = "continue"
@@ -49,13 +42,11 @@ class SessionConfig(ConfigModel):
     """The same user's next prompt within this belongs to the same session."""
     close_after: PositiveDuration = 86400.0
     """Idle."""
-    lineage: Annotated[bool, AfterValidator(_without_lineage)] = False
+    lineage: bool = True
+    """A request that repeats earlier turns belongs to their session."""
     anonymous: Literal["separate", "principal"] = "separate"
     """principal: where no user is known, the timing rule takes the credential as the user."""
     closed: ClosedConfig = Field(default_factory=ClosedConfig)
-
-
-_TOOLS_REMEMBERED, _LARGEST_REMEMBERED = 64, 256 * 1024
 
 
 class SessionProcessor(Processor):
@@ -64,18 +55,25 @@ class SessionProcessor(Processor):
     needs_reading = False
     """It calls `reading` itself, when it must."""
 
-    def __init__(self, config: SessionConfig, state: SessionState, reading: Reading, secret: bytes) -> None:
+    def __init__(
+        self,
+        config: SessionConfig,
+        state: SessionState,
+        reading: Reading,
+        secret: bytes,
+        waiting: Waiting = lambda exchange: (),
+    ) -> None:
         """`state` keeps the window and the idle time itself; `secret`, at most 64 bytes, makes principals."""
         self._state = state
         self._reading = reading
         self._clients = Clients()
-        self._secret = secret
         self._principals = Principals(secret)
         self._sources = Sources(config.headers)
         self.ignored = self._sources.ignored
         """What could not be an id or a label, and was left out: by header, `header` or `body`."""
         rules = Rules(config.anonymous, config.closed.explicit, config.closed.borrowed)
-        self._tools: dict[bytes, bytes] = {}
+        self._lineage = config.lineage
+        self._threads = Threads(state, secret, waiting)
         self._resolver = Resolver(self._sources, state, rules)
 
     def on_request(self, exchange: Exchange) -> Awaitable[None] | None:
@@ -105,6 +103,7 @@ class SessionProcessor(Processor):
             exchange.session_end,
             exchange.started_ns,
             given,
+            (lambda reading: self._threads.clues(exchange, reading)) if self._lineage else _no_clues,
         )
         if not isinstance(resolution, Resolution):
             return _when_resolved(exchange, resolution)
@@ -148,49 +147,16 @@ class SessionProcessor(Processor):
             exchange.participant = speaker(reading, exchange.header_map)
         if exchange.user is None:
             exchange.user = user_of(reading, self.ignored)
-        session = exchange.session
-        if session.source == "new":
-            return  # a session of one, that nobody comes back to: there was nothing before
-        self._learn(exchange, reading, session)
-
-    def _learn(self, exchange: Exchange, reading: RequestReading, session: SessionRef) -> None:
-        # Where instructions or tools have changed, nothing of this exchange is "what the parent had".
-        ahead = [entry.digest for entry in reading.system]
-        if reading.tools is not None:
-            ahead.append(self._tools_digest(reading.tools))
-        messages: Sequence[Entry] = reading.messages
-        scope = scope_of(exchange.workspace, exchange.principal, self._secret)
-        counts = list(earlier(messages))
-        repeated = tuple([whole(scope, ahead, messages[:count]) for count in counts])
-        lesson = Lesson(
-            exchange.workspace,
-            exchange.principal,
-            session.id,
-            exchange.id,
-            exchange.started_ns,
-            exchange.started_ns + exchange.duration_ns,
-            False,
-            asked=repeated,
-            passing=repeated[:1],
-        )
-        thread = self._state.learn(lesson)
-        session.parent_exchange = thread.parent
-        session.new_from = counts[thread.key] if thread.key >= 0 else 0
+        if exchange.session.source != "new" or self._lineage:
+            self._threads.on_tail(exchange)
 
     def counters(self) -> dict[str, int]:
         """`ignored.<where>`: what could not be an id or a label; and what the state had to forget."""
         return {f"ignored.{where}": count for where, count in self.ignored.items()} | self._state.counters
 
-    def _tools_digest(self, tools: bytes) -> bytes:
-        """Of the latest tools it is remembered: an agent sends the same 50 KB with each turn. Giants are not kept."""
-        if len(tools) > _LARGEST_REMEMBERED:
-            return blake2b(tools, digest_size=16).digest()
-        digest = self._tools.get(tools)
-        if digest is None:
-            if len(self._tools) >= _TOOLS_REMEMBERED:
-                self._tools.clear()
-            digest = self._tools[tools] = blake2b(tools, digest_size=16).digest()
-        return digest
+
+def _no_clues(reading: RequestReading) -> Found:
+    return [], False
 
 
 def _take(exchange: Exchange, resolution: Resolution) -> None:

@@ -1,15 +1,49 @@
 """What an exchange has in common with the one it continues, as digests. Pure.
 
-A chat request carries its history: who repeats a request and adds to it continues it.
+A chat request carries its history: a request continues the exchange whose request and answer it begins with. Openings,
+which have no turn of the model, have nothing to tell them apart, and are never joined for being the same.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import islice
+from typing import NamedTuple
 
-from gateway.model.message import Entry
+from gateway.model.message import Entry, RequestReading, ResponseReading
+from gateway.model.session import Key, SessionSource
+from gateway.sessions.said import lines, said
 
-_RUNS = 4
-"""How many turns of the model are looked back over."""
+CHAINS = ("previous_response_id", "thread.previous_message_id", "previous_interaction_id")
+"""Hints that name the response which a request continues."""
+RETRIED_NS = 10 * 1_000_000_000
+"""How long the same request is taken for a retry of an attempt that got no good answer."""
+RETRY_SAID_NS = 600 * 1_000_000_000
+"""The same where the client says so: its own time-out may have been long."""
+_EXACT_RUNS = 3
+_CALLS, _LINES_LEARNT, _LINES_ASKED, _CHOICES = 3, 4, 8, 4
+_FIRST_USER_MESSAGES = 2
+_LONG_ID = 12
+"""Characters; shorter ids of calls are counted up by their server, and say nothing."""
+
+
+class Clue(NamedTuple):
+    """A digest, and how sure what is found by it is."""
+
+    digest: bytes
+    source: SessionSource
+    confidence: float
+    within_ns: int = 0
+
+    @property
+    def key(self) -> Key:
+        return Key(self.digest, self.within_ns)
+
+
+class Run(NamedTuple):
+    """One turn of the model in a history: `messages[start:end]`."""
+
+    start: int
+    end: int
 
 
 def scope_of(workspace: str, principal: str, secret: bytes) -> bytes:
@@ -17,22 +51,142 @@ def scope_of(workspace: str, principal: str, secret: bytes) -> bytes:
     return blake2b(f"{workspace}\n{principal}".encode(), digest_size=16, key=secret).digest()
 
 
-def whole(scope: bytes, ahead: Sequence[bytes], messages: Sequence[Entry]) -> bytes:
-    """The request as it stands: `ahead` are the digests of instructions and tools."""
-    digests = [*ahead, *[entry.digest for entry in messages]]
-    return blake2b(b"".join([scope, b"whole", *digests]), digest_size=16).digest()
+def runs(messages: Sequence[Entry]) -> list[Run]:
+    """The model's turns in a history, oldest first, those that say nothing left out."""
+    found: list[Run] = []
+    start = -1
+    for index, entry in enumerate(messages):
+        if entry.role == "assistant":
+            start = index if start < 0 else start
+        elif start >= 0:
+            found.append(Run(start, index))
+            start = -1
+    if start >= 0:
+        found.append(Run(start, len(messages)))
+    return [run for run in found if any(said(entry).digests for entry in messages[run.start : run.end])]
 
 
-def earlier(messages: Sequence[Entry]) -> Iterator[int]:
-    """How many messages the request that this one repeats may have had, the most likely first.
+def clues(scope: bytes, reading: RequestReading, turns: Sequence[Run], retries: bool, failures: bool) -> list[Clue]:
+    """By what the exchange may be found that this request continues, the surest first.
 
-    All of them where it is sent again, else those ahead of the model's latest turns.
+    `retries`: the client says that it sends this again; `failures`: an attempt may have failed lately.
     """
+    messages = reading.messages
+    found = [
+        Clue(_scoped(scope, b"response", hint.encode("utf-8", "replace")), "response_chain", 0.95)
+        for name in CHAINS
+        if (hint := reading.session_hints.get(name))
+    ]
+    if not found:
+        found = [
+            Clue(digest, "lineage", 0.9 if index == 0 else 0.85)
+            for index, digest in enumerate(_prefixes(scope, messages, turns))
+        ]
+        if turns:
+            found += [Clue(digest, "lineage", 0.8) for digest in _calls(scope, messages[turns[-1].start :])]
+        found += [Clue(digest, "lineage", 0.6) for digest in _first_lines(scope, messages)]
+    if (retries or failures) and messages:
+        found.append(Clue(failed(scope, messages), "lineage", 0.75, RETRY_SAID_NS if retries else RETRIED_NS))
+        if retries:
+            found.append(Clue(_repeated(scope, messages), "lineage", 0.7, RETRY_SAID_NS))
+    return found
+
+
+def _prefixes(scope: bytes, messages: Sequence[Entry], turns: Sequence[Run]) -> list[bytes]:
+    """Of the history up to the latest turn of the model, then up to earlier ones in growing steps: O(log turns)."""
+    if not turns:
+        return []
+    count = len(turns)
+    wanted = {count - 1, 0}
+    step = 1
+    while count - 1 - step > 0:
+        wanted.add(count - 1 - step)
+        step *= 2
+    hasher = blake2b(scope + b"prefix", digest_size=16)
+    found: list[bytes] = []
+    at = 0
+    for index in sorted(wanted):
+        end = turns[index].end
+        hasher.update(b"".join([said(entry).digests for entry in messages[at:end]]))
+        at = end
+        found.append(hasher.copy().digest())
+    return found[::-1]
+
+
+def _calls(scope: bytes, messages: Sequence[Entry]) -> list[bytes]:
+    """Of the tools that the model's latest turn called, or whose results came since."""
+    ids = dict.fromkeys(each for entry in messages for each in (*said(entry).calls, *said(entry).results))
+    return [_scoped(scope, b"call", call.encode()) for call in islice(filter(_tells, ids), _CALLS)]
+
+
+def _tells(call: str) -> bool:
+    return len(call) >= _LONG_ID and call.isascii()
+
+
+def _first_lines(scope: bytes, messages: Sequence[Entry]) -> list[bytes]:
+    users = islice((entry for entry in messages if entry.role == "user"), _FIRST_USER_MESSAGES)
+    found = dict.fromkeys(line for entry in users for line in lines(entry))
+    return [_scoped(scope, b"line", line) for line in islice(found, _LINES_ASKED)]
+
+
+def failed(scope: bytes, messages: Sequence[Entry]) -> bytes:
+    """Learnt of an attempt that got no good answer."""
+    return _scoped(scope, b"failed", b"".join([entry.digest for entry in messages]))
+
+
+def _repeated(scope: bytes, messages: Sequence[Entry]) -> bytes:
+    return _scoped(scope, b"repeated", b"".join([entry.digest for entry in messages]))
+
+
+class Exact(NamedTuple):
+    digest: bytes
+    known: int
+    """How many messages the exchange's request had that this digest is of."""
+
+
+def exact(scope: bytes, ahead: Sequence[bytes], messages: Sequence[Entry], turns: Sequence[Run]) -> list[Exact]:
+    """By what a request is found that this one repeats to the byte: with its instructions and tools, `ahead`."""
+    latest = turns[: -_EXACT_RUNS - 1 : -1]
+    return [
+        Exact(_whole(scope, ahead, messages[: run.start], messages[run.start : run.end]), run.start) for run in latest
+    ]
+
+
+def _whole(scope: bytes, ahead: Sequence[bytes], request: Sequence[Entry], answer: Sequence[Entry]) -> bytes:
+    digests = [*ahead, *[entry.digest for entry in request], b"answered", *[said(entry).digests for entry in answer]]
+    return _scoped(scope, b"whole", b"".join(digests))
+
+
+class Learnt(NamedTuple):
+    lasting: tuple[bytes, ...]
+    passing: tuple[bytes, ...]
+
+
+def learnt(
+    scope: bytes, ahead: Sequence[bytes], request: RequestReading, response: ResponseReading | None, good: bool
+) -> Learnt:
+    """By what an exchange is found later. `good`: the client got a good answer."""
+    messages = request.messages
+    lasting: list[bytes] = []
+    passing: list[bytes] = []
+    chained = any(name in request.session_hints for name in CHAINS)
+    answers = [entry for entry in response.messages[:_CHOICES] if said(entry).digests] if response is not None else []
+    if response is not None and response.id:
+        # Who sends the history is found by it: there the response's id need not last as long.
+        history = any(entry.role == "assistant" for entry in messages)
+        (passing if history else lasting).append(_scoped(scope, b"response", response.id.encode("utf-8", "replace")))
+    for entry in answers:
+        passing += [_scoped(scope, b"line", line) for line in lines(entry)[:_LINES_LEARNT]]
+        calls = islice(filter(_tells, said(entry).calls), _CALLS)
+        passing += [_scoped(scope, b"call", call.encode()) for call in calls]
+        if not chained:
+            before = b"".join([said(each).digests for each in messages])
+            lasting.append(blake2b(scope + b"prefix" + before + said(entry).digests, digest_size=16).digest())
+            passing.append(_whole(scope, ahead, messages, [entry]))
     if messages:
-        yield len(messages)
-    starts = (index for index in range(len(messages) - 1, 0, -1) if _begins_turn(messages, index))
-    yield from (start for start, _ in zip(starts, range(_RUNS), strict=False))
+        passing.append(_repeated(scope, messages) if good else failed(scope, messages))
+    return Learnt(tuple(lasting), tuple(passing))
 
 
-def _begins_turn(messages: Sequence[Entry], index: int) -> bool:
-    return messages[index].role == "assistant" and messages[index - 1].role != "assistant"
+def _scoped(scope: bytes, kind: bytes, what: bytes) -> bytes:
+    return blake2b(b"%b%b\n%b" % (scope, kind, what), digest_size=16).digest()

@@ -1,11 +1,13 @@
-"""Which session an exchange belongs to: explicit → client → body → window → new. Pure rules over session state.
+"""Which session an exchange belongs to, the surest source first. Pure rules over session state.
+
+Explicit → client → baggage → body → response chain → lineage → window → new.
 
 An explicit id is the workspace's: everybody in it who names the id comes into the session. A borrowed id (an agent's
 header, a field of the body) is its principal's: the same id from somebody else is another session, whose visible id is
 the client's with `~` and a part of the principal behind it. Timing joins the same user of the same principal only.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, NamedTuple
 
 from gateway.contracts import SessionState
@@ -14,9 +16,12 @@ from gateway.model.message import RequestReading
 from gateway.model.session import CONFIDENCE, MAX_SESSION_ID, Claim, Place, SessionRef, SessionSource
 from gateway.sessions.identity import HeaderMap, Identity, user_of
 from gateway.sessions.ids import fresh, is_fresh
+from gateway.sessions.lineage import Clue
 from gateway.sessions.sources import BadExplicitIdError, Named, Sources
 
 WhenClosed = Literal["reject", "continue"]
+Found = tuple[list[Clue], bool]
+"""By what a session may be found, the surest first; whether the request repeats earlier turns."""
 
 INVALID_SESSION_ID = Refusal(
     400,
@@ -61,10 +66,11 @@ class Resolver:
         ends: bool,
         now_ns: int,
         given: str = "",
+        clues: Callable[[RequestReading], Found] = lambda reading: ([], False),
     ) -> Resolution | Awaitable[Resolution]:
         """`agent`: the client names its own sessions; `reading` is called only if the headers do not decide;
-        `ends`: this is the session's last input; `given`: the id that the upstream gave, which yields to the headers.
-        An awaitable only where the state answers with one.
+        `ends`: this is the session's last input; `given`: the id that the upstream gave, which yields to the headers;
+        `clues` are asked for only where no id was named. An awaitable only where the state answers with one.
         """
         try:
             named = self._sources.in_headers(headers, agent)
@@ -74,6 +80,7 @@ class Resolver:
         user = identity.user
         if named is None and given:
             return self._by_id(Named(given, False), "response_chain", identity, user, ends, now_ns)
+        body = None
         if named is None:
             body = reading()
             if body is not None:
@@ -81,7 +88,7 @@ class Resolver:
                 named = self._sources.in_body(body)
                 user = user or user_of(body, self._sources.ignored)
         if named is None:
-            return self._by_timing(identity, user, ends, now_ns)
+            return self._unnamed(identity, user, ends, now_ns, clues(body) if body is not None else ([], False))
         return self._by_id(named, "explicit" if named.explicit else source, identity, user, ends, now_ns)
 
     def named_in_headers(self, headers: HeaderMap, agent: bool) -> bool:
@@ -124,14 +131,27 @@ class Resolver:
         )
         return self._ask(_Asked(claim, source, identity, user, now_ns))
 
-    def _by_timing(
-        self, identity: Identity, user: str | None, ends: bool, now_ns: int
+    def _unnamed(
+        self, identity: Identity, user: str | None, ends: bool, now_ns: int, found: Found
     ) -> Resolution | Awaitable[Resolution]:
+        clues, history = found
         window_key = self._window_key(identity, user)
-        if window_key is None:
-            return Resolution(_alone(identity, now_ns), user)  # nobody could come back to it by timing
-        claim = Claim(identity.workspace, identity.principal, fresh(now_ns), False, False, window_key, ends, False)
-        return self._ask(_Asked(claim, "new", identity, user, now_ns))
+        if window_key is None and not clues:
+            return Resolution(_alone(identity, now_ns), user)  # nothing can have come before it
+        keys = tuple([clue.key for clue in clues])
+        claim = Claim(
+            identity.workspace,
+            identity.principal,
+            fresh(now_ns),
+            False,
+            False,
+            window_key,
+            ends,
+            False,
+            keys=keys,
+            history=history,
+        )
+        return self._ask(_Asked(claim, "new", identity, user, now_ns, clues))
 
     def _ask(self, asked: "_Asked") -> Resolution | Awaitable[Resolution]:
         place = self._state.resolve(asked.claim, asked.now_ns)
@@ -153,6 +173,7 @@ class _Asked(NamedTuple):
     identity: Identity
     user: str | None
     now_ns: int
+    clues: Sequence[Clue] = ()
 
 
 async def _when_placed(asked: _Asked, place: Awaitable[Place | None]) -> Resolution:
@@ -160,22 +181,27 @@ async def _when_placed(asked: _Asked, place: Awaitable[Place | None]) -> Resolut
 
 
 def _resolution(asked: _Asked, place: Place | None) -> Resolution:
-    claim, source, identity, user, now_ns = asked
+    claim, source, identity, user, now_ns, clues = asked
     if place is None:
         # What was refused is no part of the closed session: it stands alone, and says whom it wanted to follow.
         refused = _alone(identity, now_ns)
         refused.previous_id = claim.session_id
         return Resolution(refused, user, SESSION_CLOSED)
-    if place.how == "window" or place.how == "new":
+    confidence = CONFIDENCE[source]
+    if place.how == "key":
+        _, source, confidence, _ = clues[place.key]
+    elif place.how != "named":
         source = place.how
+        confidence = CONFIDENCE[source]
     session = SessionRef(
         place.session_id,
         source,
-        CONFIDENCE[source],
+        confidence,
         place.sequence,
         place.sequence == 1 and _may_head(identity),
         place.how == "named" and source != "response_chain" and place.session_id == claim.session_id,
         place.previous_id,
+        place.parent,
     )
     return Resolution(session, user)
 

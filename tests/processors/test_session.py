@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.model.exchange import Captured, Exchange
-from gateway.model.message import Message, RequestReading, Text, ToolCallResponse
+from gateway.model.message import Message, RequestReading, ResponseReading, Text, ToolCallResponse
 from gateway.processors.session import SessionConfig, SessionProcessor
 from gateway.providers.known import entry_of
 from gateway.state.memory import MemoryState
@@ -23,6 +23,12 @@ def said(*texts: str, user: str | None = None) -> RequestReading:
     roles = ("user", "assistant")
     reading.messages = [entry_of(Message(roles[turn % 2], (Text(text),))) for turn, text in enumerate(texts)]
     reading.user = user
+    return reading
+
+
+def answered(text: str) -> ResponseReading:
+    reading = ResponseReading()
+    reading.messages = [entry_of(Message("assistant", (Text(text),), finish_reason="stop"))]
     return reading
 
 
@@ -97,6 +103,7 @@ def test_the_tail_tells_which_messages_are_new() -> None:
         found = exchange(number, x_session_id="talk")
         sessions.on_request(found)
         found.request = said(*texts)
+        found.response = answered("hello")
         sessions.on_tail(found)
     assert found.session is not None
     assert (found.session.parent_exchange, found.session.new_from) == ("e-1", 1)
@@ -144,19 +151,20 @@ def test_giant_tool_definitions_are_told_apart_but_not_kept() -> None:
     for number, tools in enumerate((b"a" * 300_000, b"a" * 300_000, b"b" * 300_000, b"a" * 1000), start=1):
         found = exchange(number, x_session_id="talk")
         sessions.on_request(found)
-        found.request = said("hi")
+        found.request = said(*["hi", "hello", "how?", "so", "well?"][: number * 2 - 1])
         found.request.tools = tools
+        found.response = answered(["hello", "so", "fine", "bye"][number - 1])
         sessions.on_tail(found)
         assert found.session is not None
         places.append(found.session.new_from)
     assert places == [0, 1, 0, 0]
-    assert [*map(len, sessions._tools)] == [1000]
+    assert [*map(len, sessions._threads._tools)] == [1000]
 
 
 @pytest.mark.parametrize(
     ("written", "remedy"),
     [
-        ({"lineage": True}, "write false or leave it out"),
+        ({"lineage": "perhaps"}, "boolean"),
         ({"headers": ["no header"]}, "write one such as x-conversation"),
         ({"window": "soon"}, "300ms"),
     ],

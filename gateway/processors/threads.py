@@ -1,0 +1,148 @@
+"""Asks session state what an exchange continues, and teaches it what the exchange leaves. Rules are in `sessions`."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+
+from gateway.contracts import SessionState
+from gateway.model.exchange import Exchange
+from gateway.model.message import RequestReading
+from gateway.model.session import Lesson, SessionRef
+from gateway.sessions.lineage import RETRIED_NS, Clue, clues, exact, learnt, runs, scope_of
+from gateway.sessions.subagents import agent_of, sent_again
+
+_SCOPES, _FRESH, _FAILURES = 4096, 8192, 4096
+_TOOLS_REMEMBERED, _LARGEST_REMEMBERED = 64, 256 * 1024
+_REFUSED_SESSIONS = ("session_closed", "invalid_session_id")
+
+Waiting = Callable[[Exchange], Sequence[Exchange]]
+"""Ended exchanges of the same principal that are not learnt yet; their responses are read by now."""
+
+
+class Threads:
+    """One worker's; not thread-safe."""
+
+    def __init__(self, state: SessionState, secret: bytes, waiting: Waiting = lambda exchange: ()) -> None:
+        self._state = state
+        self._secret = secret
+        self._waiting = waiting
+        self._scopes: dict[tuple[str, str], bytes] = {}
+        self._tools: dict[bytes, bytes] = {}
+        self._fresh: OrderedDict[bytes, None] = OrderedDict()
+        """What was learnt here lately."""
+        self._failures: OrderedDict[bytes, int] = OrderedDict()
+        """Scope → when an attempt last failed here, Unix ns."""
+        self._early: set[str] = set()
+        """Exchanges that were learnt before the tail came to them."""
+
+    def clues(self, exchange: Exchange, reading: RequestReading) -> tuple[list[Clue], bool]:
+        """By what this exchange's session may be found, and whether it repeats earlier turns."""
+        scope = self._scope(exchange.workspace, exchange.principal)
+        turns = runs(reading.messages)
+        failure_ns = self._failures.get(scope)
+        failures = failure_ns is not None and abs(exchange.started_ns - failure_ns) <= RETRIED_NS
+        found = clues(scope, reading, turns, sent_again(exchange.header_map), failures)
+        if found and (turns or found[0].source == "response_chain") and found[0].digest not in self._fresh:
+            # An agent may go on within the millisecond that the tail waits.
+            for ended in self._waiting(exchange):
+                if ended.id not in self._early:
+                    self._early.add(ended.id)
+                    self.learn(ended)
+        return found, bool(turns)
+
+    def on_tail(self, exchange: Exchange) -> None:
+        if exchange.id in self._early:
+            self._early.discard(exchange.id)
+        else:
+            self.learn(exchange)
+
+    def learn(self, exchange: Exchange) -> None:
+        reading, session = exchange.request, exchange.session
+        if reading is None or session is None:
+            return
+        if exchange.refusal is not None and exchange.refusal.code in _REFUSED_SESSIONS:
+            return
+        fresh = session.source == "new"
+        if fresh and exchange.session_end:
+            return
+        scope = self._scope(exchange.workspace, exchange.principal)
+        # Where instructions or tools have changed, nothing of this exchange is "what the parent had".
+        ahead = [entry.digest for entry in reading.system]
+        if reading.tools is not None:
+            ahead.append(self._tools_digest(reading.tools))
+        turns = runs(reading.messages)
+        good = _good(exchange)
+        lasting, passing = learnt(scope, ahead, reading, exchange.response, good)
+        if fresh and not lasting and not passing:
+            return
+        repeated = exact(scope, ahead, reading.messages, turns)
+        asked = [each.digest for each in repeated]
+        asked += [clue.digest for clue in clues(scope, reading, turns, False, False)]
+        own, parent = self._agents(scope, exchange, session)
+        ended_ns = exchange.started_ns + exchange.duration_ns
+        thread = self._state.learn(
+            Lesson(
+                exchange.workspace,
+                exchange.principal,
+                session.id,
+                exchange.id,
+                exchange.started_ns,
+                ended_ns,
+                fresh,
+                (*asked, own, parent) if own else tuple(asked),
+                lasting,
+                (*passing, own) if own else passing,
+            )
+        )
+        if session.parent_exchange is None or 0 <= thread.key < len(asked):
+            session.parent_exchange = thread.parent
+        session.new_from = repeated[thread.key].known if 0 <= thread.key < len(repeated) else 0
+        self._note(scope, lasting, None if good else ended_ns)
+
+    def _note(self, scope: bytes, lasting: Sequence[bytes], failed_ns: int | None) -> None:
+        for digest in lasting:
+            self._fresh[digest] = None
+        while len(self._fresh) > _FRESH:
+            self._fresh.popitem(last=False)
+        if failed_ns is not None:
+            self._failures[scope] = failed_ns
+            self._failures.move_to_end(scope)
+            if len(self._failures) > _FAILURES:
+                self._failures.popitem(last=False)
+
+    def _agents(self, scope: bytes, exchange: Exchange, session: SessionRef) -> tuple[bytes, bytes]:
+        """Digests by which the latest exchange of this agent, and of its parent, is found in the session."""
+        if session.source in ("new", "window", "lineage"):
+            return b"", b""
+        agent = agent_of(exchange.header_map)
+        within = f"{session.id}\n".encode()
+        own, parent = (
+            blake2b(b"%bagent\n%b%b" % (scope, within, name), digest_size=16).digest()
+            for name in (agent.agent, agent.parent)
+        )
+        return own, parent
+
+    def _scope(self, workspace: str, principal: str) -> bytes:
+        found = self._scopes.get((workspace, principal))
+        if found is None:
+            if len(self._scopes) >= _SCOPES:
+                self._scopes.clear()
+            found = self._scopes[workspace, principal] = scope_of(workspace, principal, self._secret)
+        return found
+
+    def _tools_digest(self, tools: bytes) -> bytes:
+        """Of the latest tools it is remembered: an agent sends the same 50 KB with each turn. Giants are not kept."""
+        if len(tools) > _LARGEST_REMEMBERED:
+            return blake2b(tools, digest_size=16).digest()
+        digest = self._tools.get(tools)
+        if digest is None:
+            if len(self._tools) >= _TOOLS_REMEMBERED:
+                self._tools.clear()
+            digest = self._tools[tools] = blake2b(tools, digest_size=16).digest()
+        return digest
+
+
+def _good(exchange: Exchange) -> bool:
+    response = exchange.response
+    failed = response is None or response.error_type is not None
+    return exchange.end == "finished" and 200 <= exchange.status < 400 and not failed

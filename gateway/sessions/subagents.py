@@ -1,0 +1,49 @@
+"""Which agent of a tree of agents speaks, as its headers say. Pure.
+
+Claude Code names a sub-agent and its parent (code.claude.com/docs/en/llm-gateway-protocol), new for each spawn; Codex a
+sub-agent's thread and the thread that spawned it. They share their root's session.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+HeaderMap = Mapping[bytes, bytes]
+_NAMES = (
+    (b"x-claude-code-agent-id", b"x-claude-code-parent-agent-id"),
+    (b"thread-id", b"x-codex-parent-thread-id"),
+    (b"x-openai-subagent", b"x-codex-parent-thread-id"),
+)
+_PARENTS = frozenset({b"x-codex-parent-thread-id", b"x-claude-code-agent-id", b"x-openai-subagent"})
+_ATTEMPT = re.compile(rb"attempt=(\d{1,3})")
+_COUNTS = (b"x-stainless-retry-count", b"x-retry-count", b"x-retry-attempt")
+_LONGEST = 200
+
+
+class AgentHeaders(NamedTuple):
+    agent: bytes
+    """b"": the root itself."""
+    parent: bytes = b""
+
+
+ROOT = AgentHeaders(b"")
+
+
+def agent_of(headers: HeaderMap) -> AgentHeaders:
+    if _PARENTS.isdisjoint(headers):
+        return ROOT
+    for own, parents in _NAMES:
+        agent, parent = headers.get(own, b""), headers.get(parents, b"")
+        if agent and len(agent) <= _LONGEST and (parent or parents != b"x-codex-parent-thread-id"):
+            return AgentHeaders(agent, parent[:_LONGEST])
+    return ROOT
+
+
+def sent_again(headers: HeaderMap) -> bool:
+    """Whether the client says that this is not its first attempt: OpenAI's and Anthropic's SDKs, AWS's, and others."""
+    for name in _COUNTS:
+        count = headers.get(name)
+        if count is not None:
+            return count.isdigit() and int(count[:4]) > 0
+    attempt = _ATTEMPT.search(headers.get(b"amz-sdk-request", b""))
+    return attempt is not None and int(attempt[1]) > 1
