@@ -25,6 +25,7 @@ from gateway.policy.engine import PolicySet
 from gateway.policy.redaction import CleanWords, redacted
 from gateway.processors.policy import PolicyConfig, PolicyProcessor, policies_of
 from gateway.processors.session import SessionConfig, SessionProcessor
+from gateway.processors.threads import Waiting
 from gateway.providers.built_in import formats, sockets
 from gateway.providers.known import KnownMessageCache
 from gateway.proxy.limits import Limits
@@ -73,8 +74,8 @@ class Worker:
     def _reading(self, exchange: Exchange) -> RequestReading | None:
         return self.pipeline.reading(exchange)
 
-    def _answered(self, exchange: Exchange) -> Sequence[Exchange]:
-        return self.pipeline.answered(exchange)
+    def _answered(self, exchange: Exchange, at_most: int) -> Sequence[Exchange]:
+        return self.pipeline.answered(exchange, at_most)
 
     async def run(self, listening: socket.socket, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Serve until `stop`, then drain: exchanges first, then their spans, then the queues."""
@@ -187,7 +188,7 @@ def _processor(
     config: Config,
     policies: PolicySet,
     reading: Callable[[Exchange], RequestReading | None],
-    answered: Callable[[Exchange], Sequence[Exchange]],
+    answered: Waiting,
 ) -> Processor:
     if isinstance(written, SessionConfig):
         sizes = config.extension(SessionStateConfig) or SessionStateConfig()

@@ -136,9 +136,9 @@ class Pipeline:
             self._draining_tail = True
             asyncio.get_running_loop().call_later(TAIL_DELAY_S, self._work_tail)
 
-    def answered(self, exchange: Exchange) -> list[Exchange]:
+    def answered(self, exchange: Exchange, at_most: int) -> list[Exchange]:
         """Who waits among the tail's newest of the same principal, read; oldest first. Long answers take too long."""
-        newest = [ended for ended, _ in islice(reversed(self._tail), 64)]
+        newest = [ended for ended, _ in islice(reversed(self._tail), at_most)]
         same = [ended for ended in newest if ended.principal == exchange.principal and not is_long(ended)][::-1]
         for ended in same:
             self._read(ended)

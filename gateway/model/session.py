@@ -74,7 +74,7 @@ class Claim(NamedTuple):
     keys: tuple[Key, ...] = ()
     """Surest first."""
     history: bool = False
-    """The input repeats earlier turns. One that repeats none does not follow one that did by timing alone."""
+    """The input repeats earlier turns. One that repeats none follows nobody by timing who did within the idle time."""
 
 
 How = Literal["named", "key", "window", "new"]

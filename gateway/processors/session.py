@@ -61,7 +61,7 @@ class SessionProcessor(Processor):
         state: SessionState,
         reading: Reading,
         secret: bytes,
-        waiting: Waiting = lambda exchange: (),
+        waiting: Waiting = lambda exchange, at_most: (),
     ) -> None:
         """`state` keeps the window and the idle time itself; `secret`, at most 64 bytes, makes principals."""
         self._state = state

@@ -8,21 +8,22 @@ from gateway.contracts import SessionState
 from gateway.model.exchange import Exchange
 from gateway.model.message import RequestReading
 from gateway.model.session import Lesson, SessionRef
-from gateway.sessions.lineage import RETRIED_NS, Clue, clues, exact, learnt, runs, scope_of
+from gateway.sessions.lineage import RETRIED_NS, Clue, clues, exact, learnt, runs, scope_of, stands_alone
 from gateway.sessions.subagents import agent_of, sent_again
 
 _SCOPES, _FRESH, _FAILURES = 4096, 8192, 4096
 _TOOLS_REMEMBERED, _LARGEST_REMEMBERED = 64, 256 * 1024
 _REFUSED_SESSIONS = ("session_closed", "invalid_session_id")
 
-Waiting = Callable[[Exchange], Sequence[Exchange]]
-"""Ended exchanges of the same principal that are not learnt yet; their responses are read by now."""
+Waiting = Callable[[Exchange, int], Sequence[Exchange]]
+"""Ended exchanges of the same principal among the last so many that wait for the tail; their responses are read now."""
+_BEHIND, _BEHIND_AN_OPENING = 64, 8
 
 
 class Threads:
     """One worker's; not thread-safe."""
 
-    def __init__(self, state: SessionState, secret: bytes, waiting: Waiting = lambda exchange: ()) -> None:
+    def __init__(self, state: SessionState, secret: bytes, waiting: Waiting = lambda exchange, at_most: ()) -> None:
         self._state = state
         self._secret = secret
         self._waiting = waiting
@@ -37,14 +38,18 @@ class Threads:
 
     def clues(self, exchange: Exchange, reading: RequestReading) -> tuple[list[Clue], bool]:
         """By what this exchange's session may be found, and whether it repeats earlier turns."""
-        scope = self._scope(exchange.workspace, exchange.principal)
         turns = runs(reading.messages)
+        retries = sent_again(exchange.header_map)
+        if not turns and not retries and not self._failures and stands_alone(reading):
+            return [], False
+        scope = self._scope(exchange.workspace, exchange.principal)
         failure_ns = self._failures.get(scope)
         failures = failure_ns is not None and abs(exchange.started_ns - failure_ns) <= RETRIED_NS
-        found = clues(scope, reading, turns, sent_again(exchange.header_map), failures)
-        if found and (turns or found[0].source == "response_chain") and found[0].digest not in self._fresh:
+        found = clues(scope, reading, turns, retries, failures)
+        if found and found[0].within_ns == 0 and all(clue.digest not in self._fresh for clue in found):
             # An agent may go on within the millisecond that the tail waits.
-            for ended in self._waiting(exchange):
+            opening = not turns and found[0].source == "lineage"
+            for ended in self._waiting(exchange, _BEHIND_AN_OPENING if opening else _BEHIND):
                 if ended.id not in self._early:
                     self._early.add(ended.id)
                     self.learn(ended)
@@ -97,10 +102,10 @@ class Threads:
         if session.parent_exchange is None or 0 <= thread.key < len(asked):
             session.parent_exchange = thread.parent
         session.new_from = repeated[thread.key].known if 0 <= thread.key < len(repeated) else 0
-        self._note(scope, lasting, None if good else ended_ns)
+        self._note(scope, (*lasting, *passing), None if good else ended_ns)
 
-    def _note(self, scope: bytes, lasting: Sequence[bytes], failed_ns: int | None) -> None:
-        for digest in lasting:
+    def _note(self, scope: bytes, keys: Sequence[bytes], failed_ns: int | None) -> None:
+        for digest in keys:
             self._fresh[digest] = None
         while len(self._fresh) > _FRESH:
             self._fresh.popitem(last=False)

@@ -22,6 +22,8 @@ RETRY_SAID_NS = 600 * 1_000_000_000
 _EXACT_RUNS = 3
 _CALLS, _LINES_LEARNT, _LINES_ASKED, _CHOICES = 3, 4, 8, 4
 _FIRST_USER_MESSAGES = 2
+_LONG_OPENING = 512
+"""Bytes of a message from which on it may hold a summary or an order. It costs too much to look for them in all."""
 _LONG_ID = 12
 """Characters; shorter ids of calls are counted up by their server, and say nothing."""
 
@@ -64,6 +66,14 @@ def runs(messages: Sequence[Entry]) -> list[Run]:
     if start >= 0:
         found.append(Run(start, len(messages)))
     return [run for run in found if any(said(entry).digests for entry in messages[run.start : run.end])]
+
+
+def stands_alone(reading: RequestReading) -> bool:
+    """Of a request without any turn of the model: nothing in it can have come before. Most small calls are such."""
+    for entry in reading.messages:
+        if _is_long(entry):
+            return False
+    return not any(name in reading.session_hints for name in CHAINS) if reading.session_hints else True
 
 
 def clues(scope: bytes, reading: RequestReading, turns: Sequence[Run], retries: bool, failures: bool) -> list[Clue]:
@@ -125,7 +135,7 @@ def _tells(call: str) -> bool:
 
 def _first_lines(scope: bytes, messages: Sequence[Entry]) -> list[bytes]:
     users = islice((entry for entry in messages if entry.role == "user"), _FIRST_USER_MESSAGES)
-    found = dict.fromkeys(line for entry in users for line in lines(entry))
+    found = dict.fromkeys(line for entry in users if _is_long(entry) for line in lines(entry))
     return [_scoped(scope, b"line", line) for line in islice(found, _LINES_ASKED)]
 
 
@@ -136,6 +146,10 @@ def failed(scope: bytes, messages: Sequence[Entry]) -> bytes:
 
 def _repeated(scope: bytes, messages: Sequence[Entry]) -> bytes:
     return _scoped(scope, b"repeated", b"".join([entry.digest for entry in messages]))
+
+
+def _is_long(entry: Entry) -> bool:
+    return len(entry.json) >= _LONG_OPENING
 
 
 class Exact(NamedTuple):

@@ -17,6 +17,7 @@ _NAMES = (
 _PARENTS = frozenset({b"x-codex-parent-thread-id", b"x-claude-code-agent-id", b"x-openai-subagent"})
 _ATTEMPT = re.compile(rb"attempt=(\d{1,3})")
 _COUNTS = (b"x-stainless-retry-count", b"x-retry-count", b"x-retry-attempt")
+_AGAIN = frozenset({*_COUNTS, b"amz-sdk-request"})
 _LONGEST = 200
 
 
@@ -41,6 +42,8 @@ def agent_of(headers: HeaderMap) -> AgentHeaders:
 
 def sent_again(headers: HeaderMap) -> bool:
     """Whether the client says that this is not its first attempt: OpenAI's and Anthropic's SDKs, AWS's, and others."""
+    if _AGAIN.isdisjoint(headers):
+        return False
     for name in _COUNTS:
         count = headers.get(name)
         if count is not None:

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.model.session import MAX_SESSION_ID, Claim, How, Key, Lesson, Place, Thread
 
-LASTING_LIMIT, PASSING_LIMIT = 1024, 16
+LASTING_LIMIT, PASSING_LIMIT = 1024, 12
 """Keys a session; the newest are kept."""
 _SHARED = "shared"
 _OWNER_SHOWN = 10
@@ -24,7 +24,6 @@ class _Session:
     __slots__ = (
         "closed",
         "generation",
-        "history",
         "key",
         "last_ns",
         "lasting",
@@ -44,8 +43,6 @@ class _Session:
         self.previous = previous
         self.last_ns = 0
         self.closed = False
-        self.history = False
-        """Its latest input repeated earlier turns."""
         self.generation = 1
         """How many sessions this id has named; the latest has the visible id `<id>~<generation>`."""
         self.latest: _Turn | None = None
@@ -85,8 +82,8 @@ class MemoryState:
         self._window_ns = round(window_s * 1e9)
         self._close_after_ns = round(close_after_s * 1e9)
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
-        self._latest: OrderedDict[str, tuple[str, int]] = OrderedDict()
-        """Window key → (session id, time) of its latest input."""
+        self._latest: OrderedDict[str, tuple[str, int, int | None]] = OrderedDict()
+        """Window key → session id and time of its latest input, and the time of the latest with a history."""
         self._turns: dict[int, _Turn] = {}
         """By the first 60 bits of a key: nobody can aim at another's without the secret in its digest."""
         self.counters: Counter[str] = Counter()
@@ -204,12 +201,17 @@ class MemoryState:
 
     def _follow(self, claim: Claim, now_ns: int) -> Place:
         latest = self._latest.get(claim.window_key) if claim.window_key is not None else None
-        # A clock that was set back is no reason to join: neither do prompts that are too far apart the other way.
-        if latest is not None and abs(now_ns - latest[1]) <= self._window_ns:
+        if latest is not None and self._follows(latest[1], latest[2], claim, now_ns):
             session = self._found(claim.workspace, latest[0])
-            if session is not None and not self._is_closed(session, now_ns) and (claim.history or not session.history):
+            if session is not None and not self._is_closed(session, now_ns):
                 return self._enter(latest[0], session, claim, now_ns, "window")
         return self._begin(claim.session_id, claim, now_ns, "new", None)
+
+    def _follows(self, latest_ns: int, history_ns: int | None, claim: Claim, now_ns: int) -> bool:
+        """A clock that was set back is no reason to join: prompts may be as far apart the other way, and no farther."""
+        if not claim.history and history_ns is not None and now_ns - history_ns <= self._close_after_ns:
+            return False
+        return abs(now_ns - latest_ns) <= self._window_ns
 
     # All of them
 
@@ -250,13 +252,14 @@ class MemoryState:
         session.sequence += 1
         session.last_ns = max(session.last_ns, now_ns)
         session.closed = claim.ends
-        session.history = claim.history
         if claim.window_key is not None:
-            self._follow_me(claim.window_key, session_id, now_ns)
+            self._follow_me(claim.window_key, session_id, claim.history, now_ns)
         return Place(session_id, how, session.sequence, session.previous, parent, index)
 
-    def _follow_me(self, window_key: str, session_id: str, now_ns: int) -> None:
-        self._latest[window_key] = (session_id, now_ns)
+    def _follow_me(self, window_key: str, session_id: str, history: bool, now_ns: int) -> None:
+        before = self._latest.get(window_key)
+        history_ns = now_ns if history else before[2] if before is not None else None
+        self._latest[window_key] = (session_id, now_ns, history_ns)
         self._latest.move_to_end(window_key)
         if len(self._latest) > self.limit:
             self._latest.popitem(last=False)

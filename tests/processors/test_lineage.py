@@ -30,7 +30,7 @@ class Gateway:
             self.state,
             lambda exchange: self.pipeline.reading(exchange),
             b"secret",
-            lambda exchange: self.pipeline.answered(exchange),
+            lambda exchange, at_most: self.pipeline.answered(exchange, at_most),
         )
         providers = {provider.name: provider for provider in formats()}
         self.pipeline = Pipeline([self.sessions], [], providers, KnownMessageCache())
@@ -163,7 +163,7 @@ async def test_one_failure_is_retried_once() -> None:
 
 async def test_a_summary_that_replaces_the_history_continues_it() -> None:
     gateway = Gateway()
-    summary = "The user asked about sessions.\n" + "They want to know how a summary is found again, word by word. " * 2
+    summary = "The user asked about sessions.\n" + "They want to know how a summary is found again, word by word. " * 8
     gateway.ask(chat("hi"), answer("one"))
     first = gateway.ask(chat("hi", "one", "summarise"), answer(summary))
     opening = f"This session is being continued from an earlier one. Here is what was said in it:\n{summary}\nGo on."
@@ -173,7 +173,7 @@ async def test_a_summary_that_replaces_the_history_continues_it() -> None:
 
 async def test_a_sub_agent_is_found_by_the_order_it_got() -> None:
     gateway = Gateway()
-    order = "Look through every file of the project and report where the word session is used, and why."
+    order = "Look through every file of the project and report where the word session is used, and why.\n" * 6
     call = {"id": "call_0123456789", "type": "function", "function": {"name": "Task", "arguments": ""}}
     call["function"]["arguments"] = json.dumps({"prompt": order})  # type: ignore[index]
     first = gateway.ask(chat("hi"), answer(None, tool_calls=[call]))
@@ -192,6 +192,26 @@ async def test_an_answer_is_learnt_before_the_tail_where_an_agent_is_faster() ->
     assert (second.session.id, second.session.parent_exchange) == (first.session.id, "e-1")
     gateway.finish(second, answer("ok"))
     assert gateway.ask(chat("hi", "Hello", "go on", "ok", "more"), answer("x")).parent_exchange == "e-2"
+
+
+async def test_a_summary_is_learnt_before_the_tail_too() -> None:
+    gateway = Gateway()
+    summary = "A summary that is long enough to be told from every other line that anybody may say." * 6
+    first = gateway.begin(chat("hi"))
+    gateway.finish(first, answer(summary), settle=False)
+    second = gateway.begin(chat(f"Go on from this:\n{summary}"))
+    assert first.session is not None
+    assert second.session is not None
+    assert second.session.id == first.session.id
+
+
+async def test_what_waits_in_the_tail_is_learnt_early_for_its_own_key_alone() -> None:
+    gateway = Gateway()
+    gateway.finish(gateway.begin(chat("hi"), key="other"), answer("Hello"), settle=False)
+    found = gateway.begin(chat("hi", "Hello", "go on"))
+    assert found.session is not None
+    assert found.session.sequence == 1
+    assert len(gateway.state) == 1  # its own
 
 
 async def test_a_tool_loop_is_one_session() -> None:

@@ -198,6 +198,15 @@ async def test_who_repeats_earlier_turns_would_have_repeated_them(
     assert (await place(state, unnamed("s-2", window_key="alice", history=after), SECOND)).how == how
 
 
+@pytest.mark.parametrize(("later_ns", "how"), [(24 * HOUR, "new"), (24 * HOUR + 1, "window")])
+async def test_whoever_repeats_turns_does_so_for_a_day_in_whichever_session(
+    state: SessionState, later_ns: int, how: str
+) -> None:
+    await place(state, unnamed("s-1", window_key="alice", history=True))
+    await place(state, claim("other", window_key="alice"), later_ns - SECOND)
+    assert (await place(state, unnamed("s-2", window_key="alice"), later_ns)).how == how
+
+
 # By keys
 
 

@@ -1,7 +1,7 @@
 """What is this engine's alone; what every engine does is in `test_contract.py`."""
 
 from gateway.model.session import Claim, Key, Lesson
-from gateway.state.memory import LASTING_LIMIT, MemoryState
+from gateway.state.memory import LASTING_LIMIT, PASSING_LIMIT, MemoryState
 
 
 def entered(state: MemoryState, name: str) -> int:
@@ -31,8 +31,8 @@ def test_keys_of_one_session_are_bounded_and_counted() -> None:
     state = MemoryState()
     for number in range(LASTING_LIMIT + 5):
         learn(state, "s-1", number)
-    assert state.counters["keys_forgotten"] == 5 + LASTING_LIMIT + 5 - 16
-    assert state.keys == LASTING_LIMIT + 16
+    assert state.counters["keys_forgotten"] == 5 + LASTING_LIMIT + 5 - PASSING_LIMIT
+    assert state.keys == LASTING_LIMIT + PASSING_LIMIT
 
 
 def test_a_key_that_moved_on_is_not_forgotten_with_its_first_session() -> None:
