@@ -69,7 +69,7 @@ class Resolver:
         clues: Callable[[RequestReading], Found] = lambda reading: ([], False),
     ) -> Resolution | Awaitable[Resolution]:
         """`agent`: the client names its own sessions; `reading` is called only if the headers do not decide;
-        `ends`: this is the session's last input; `given`: the id that the upstream gave, which yields to the headers;
+        `ends`: this is the session's last input; `given`: the id that the upstream gave, which yields to the client's;
         `clues` are asked for only where no id was named. An awaitable only where the state answers with one.
         """
         try:
@@ -78,23 +78,27 @@ class Resolver:
             return Resolution(_alone(identity, now_ns), identity.user, INVALID_SESSION_ID)
         source: SessionSource = "client"
         user = identity.user
-        if named is None and given:
-            return self._by_id(Named(given, False), "response_chain", identity, user, ends, now_ns)
-        body = None
         if named is None:
-            body = reading()
-            if body is not None:
-                source = "body"
-                named = self._sources.in_body(body)
-                user = user or user_of(body, self._sources.ignored)
-        if named is None:
-            return self._unnamed(identity, user, ends, now_ns, clues(body) if body is not None else ([], False))
-        return self._by_id(named, "explicit" if named.explicit else source, identity, user, ends, now_ns)
+            source, named = "baggage", self._sources.in_baggage(headers)
+        if named is not None:
+            source = "explicit" if named.explicit else source
+            return self._by_id(named, source, identity, user, ends, now_ns)
+        body = reading()
+        if body is not None:
+            user = user or user_of(body, self._sources.ignored)
+            source, named = "body", self._sources.in_body(body, headers)
+            if named is None:
+                source, named = "response_chain", self._sources.in_chain(body)
+        if named is not None:
+            return self._by_id(named, source, identity, user, ends, now_ns)
+        if given:
+            return self._by_id(Named(given, False), "response_chain", identity, user, ends, now_ns, False)
+        return self._unnamed(identity, user, ends, now_ns, clues(body) if body is not None else ([], False))
 
     def named_in_headers(self, headers: HeaderMap, agent: bool) -> bool:
         """Whether they alone decide, if only to refuse."""
         try:
-            return self._sources.in_headers(headers, agent) is not None
+            return (self._sources.in_headers(headers, agent) or self._sources.in_baggage(headers)) is not None
         except BadExplicitIdError:
             return True
 
@@ -115,7 +119,14 @@ class Resolver:
         return _alone(identity, now_ns)
 
     def _by_id(
-        self, named: Named, source: SessionSource, identity: Identity, user: str | None, ends: bool, now_ns: int
+        self,
+        named: Named,
+        source: SessionSource,
+        identity: Identity,
+        user: str | None,
+        ends: bool,
+        now_ns: int,
+        supplied: bool = True,
     ) -> Resolution | Awaitable[Resolution]:
         when_closed = self._rules.closed_explicit if named.explicit else self._rules.closed_borrowed
         claim = Claim(
@@ -129,7 +140,7 @@ class Resolver:
             when_closed == "continue",
             is_fresh(named.id),
         )
-        return self._ask(_Asked(claim, source, identity, user, now_ns))
+        return self._ask(_Asked(claim, source, identity, user, now_ns, supplied=supplied))
 
     def _unnamed(
         self, identity: Identity, user: str | None, ends: bool, now_ns: int, found: Found
@@ -174,6 +185,8 @@ class _Asked(NamedTuple):
     user: str | None
     now_ns: int
     clues: Sequence[Clue] = ()
+    supplied: bool = True
+    """It was the client that named the id."""
 
 
 async def _when_placed(asked: _Asked, place: Awaitable[Place | None]) -> Resolution:
@@ -181,7 +194,7 @@ async def _when_placed(asked: _Asked, place: Awaitable[Place | None]) -> Resolut
 
 
 def _resolution(asked: _Asked, place: Place | None) -> Resolution:
-    claim, source, identity, user, now_ns, clues = asked
+    claim, source, identity, user, now_ns, clues, supplied = asked
     if place is None:
         # What was refused is no part of the closed session: it stands alone, and says whom it wanted to follow.
         refused = _alone(identity, now_ns)
@@ -199,7 +212,7 @@ def _resolution(asked: _Asked, place: Place | None) -> Resolution:
         confidence,
         place.sequence,
         place.sequence == 1 and _may_head(identity),
-        place.how == "named" and source != "response_chain" and place.session_id == claim.session_id,
+        place.how == "named" and supplied and place.session_id == claim.session_id,
         place.previous_id,
         place.parent,
     )

@@ -1,15 +1,17 @@
 """Which headers and body fields name a conversation, in which order. Pure.
 
 Deliberately not here, though they look like it: `mcp-session-id` (a transport's), `traceparent` and trace ids (an OTel
-trace is not a session), `vscode-sessionid` (an editor window), `x-client-request-id`, `x-interaction-id` and
-`x-codex-turn-state` (one call or turn), `x-claude-code-agent-id` (a sub-agent, new for each spawn), parents' ids,
-account and user ids, and `prompt_cache_key` (many conversations may share one).
+trace is not a session), `vscode-sessionid` and `x-codex-window-id` (windows), `x-session-affinity` (where to send it),
+`x-client-request-id`, `x-interaction-id` and `x-codex-turn-state` (one call or turn), `x-claude-code-agent-id` (a
+sub-agent, new for each spawn), parents' ids, account and user ids, and `prompt_cache_key` but from Codex, whose thread it
+is: many conversations of others may share one.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -32,7 +34,6 @@ BORROWED = (
     b"conversation_id",
     _TURN_METADATA,
     b"x-opencode-session",
-    _AFFINITY,
     PLAIN,
     b"x-amp-thread-id",
     b"agent-session-id",  # Goose
@@ -82,8 +83,6 @@ BODY = (
     "litellm_session_id",
     "metadata.litellm_session_id",
     "metadata.langfuse_session_id",
-    "conversation",
-    "conversation.id",
     "conversation_id",
     "metadata.conversation_id",
     "thread_id",
@@ -94,6 +93,12 @@ BODY = (
 )
 _MANY = 64
 """Header names; more of them are no client's of today, and not worth remembering."""
+CHAIN = ("conversation", "conversation.id")
+"""Of conversations that the provider keeps."""
+_CODEX_THREAD = "prompt_cache_key"
+_IN_BAGGAGE = ("session.id", "gen_ai.conversation.id")
+_LONGEST_BAGGAGE = 8192
+"""Bytes; what W3C Baggage (3.3.2) asks everybody to take."""
 
 
 class Named(NamedTuple):
@@ -156,7 +161,15 @@ class Sources:
         ranks = [(self._rank_of.get(name, generic), name) for name in names if name in self._rank_of or _generic(name)]
         return tuple([name for _, name in sorted(ranks)])
 
-    def in_body(self, reading: RequestReading) -> Named | None:
+    def in_baggage(self, headers: HeaderMap) -> Named | None:
+        """The id in W3C baggage: `session.id=…`, percent-encoded."""
+        baggage = headers.get(b"baggage")
+        if baggage is None or len(baggage) > _LONGEST_BAGGAGE:
+            return None
+        members = dict(map(_member, baggage.split(b",")))
+        return self._first([members[name] for name in _IN_BAGGAGE if name in members], "baggage")
+
+    def in_body(self, reading: RequestReading, headers: HeaderMap) -> Named | None:
         """The id that the body names."""
         hints = reading.session_hints
         if not hints:
@@ -164,14 +177,33 @@ class Sources:
         packed = hints.get(PACKED_FIELD)
         written = [unpacked(packed).session] if packed else []
         written += [hints[field] for field in BODY if field in hints]
-        for text in written:
-            if not text:
-                continue
-            found = bounded(text.encode("utf-8", "surrogatepass"))
+        if _CODEX_THREAD in hints and _from_codex(headers):
+            written.append(hints[_CODEX_THREAD])
+        return self._first([text.encode("utf-8", "surrogatepass") for text in written if text], "body")
+
+    def in_chain(self, reading: RequestReading) -> Named | None:
+        """The conversation that the body asks its provider to go on with."""
+        hints = reading.session_hints
+        written = [hints[field] for field in CHAIN if field in hints] if hints else []
+        return self._first([text.encode("utf-8", "surrogatepass") for text in written if text], "body")
+
+    def _first(self, written: Iterable[bytes], where: str) -> Named | None:
+        for raw in written:
+            found = bounded(raw)
             if found is not None:
                 return Named(found, False)
-            self.ignored["body"] += 1
+            self.ignored[where] += 1
         return None
+
+
+def _member(written: bytes) -> tuple[str, bytes]:
+    """One of baggage's list: `key=value;properties`."""
+    key, _, value = written.partition(b";")[0].partition(b"=")
+    return key.strip().decode("latin-1"), unquote_to_bytes(value.strip())
+
+
+def _from_codex(headers: HeaderMap) -> bool:
+    return headers.get(b"user-agent", b"").lower().startswith(b"codex")
 
 
 def _generic(name: bytes) -> bool:

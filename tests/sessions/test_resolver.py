@@ -1,9 +1,10 @@
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from gateway.model.exchange import Participant
 from gateway.model.message import RequestReading
+from gateway.model.session import Claim, Place, SessionRef
 from gateway.sessions.identity import Identity
 from gateway.sessions.resolver import Resolution, Resolver, Rules
 from gateway.sessions.sources import Sources
@@ -12,6 +13,7 @@ from gateway.state.memory import MemoryState
 SECOND = 1_000_000_000
 START = 1_790_000_000 * SECOND
 EXPLICIT = {b"x-spangate-session-id": b"talk"}
+BAGGAGE = {b"baggage": b"session.id=bag"}
 BORROWED = {b"x-claude-code-session-id": b"cc"}
 
 
@@ -53,6 +55,10 @@ class World:
         ({**EXPLICIT, **BORROWED}, {"session_id": "b"}, "alice", "explicit", "talk"),
         (BORROWED, {"session_id": "b"}, "alice", "client", "cc"),
         ({}, {"session_id": "b"}, "alice", "body", "b"),
+        ({**BORROWED, **BAGGAGE}, {"session_id": "b"}, "alice", "client", "cc"),
+        (BAGGAGE, {"session_id": "b"}, "alice", "baggage", "bag"),
+        ({}, {"session_id": "b", "conversation": "conv"}, "alice", "body", "b"),
+        ({}, {"conversation": "conv"}, "alice", "response_chain", "conv"),
         ({}, {"prompt_cache_key": "b"}, "alice", "window", "earlier"),
         ({}, {}, "bob", "new", None),
         ({}, {}, None, "new", None),
@@ -66,7 +72,7 @@ def test_what_is_surer_comes_first(
     session = world.ask(headers, user=user, after_s=10, reading=lambda: body(**hints)).session
     assert session.source == source
     assert session_id is None or session.id == session_id
-    assert session.client_supplied is (source in ("explicit", "client", "body"))
+    assert session.client_supplied is (source not in ("window", "new"))
 
 
 def test_surer_sources_have_more_confidence() -> None:
@@ -205,3 +211,64 @@ def test_an_id_that_the_gateway_gave_away_can_be_sent_back() -> None:
     given = world.ask().session.id
     found = world.ask({b"x-spangate-session-id": given.encode()}).session
     assert (found.id, found.sequence, found.header) == (given, 2, False)
+
+
+LONG = b"x" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        ({b"x-spangate-session-id": b"a\x00b"}, True),
+        ({b"x-spangate-session-id": b"a\x7fb"}, True),
+        ({b"x-spangate-session-id": LONG}, False),
+        ({b"x-chat-id": b"a\x1bb"}, False),
+        ({b"x-chat-id": LONG}, False),
+        ({b"baggage": b"session.id=" + LONG}, False),
+    ],
+    ids=["control", "delete", "explicit 10 KB", "borrowed control", "borrowed 10 KB", "baggage 10 KB"],
+)
+def test_an_id_of_any_bytes_becomes_a_bounded_one_or_is_refused(headers: dict[bytes, bytes], refused: bool) -> None:
+    found = World().ask(headers)
+    assert (found.refusal is not None) is refused
+    assert len(found.session.id) <= 200
+    assert found.session.id.isascii()
+    assert found.session.id.isprintable()
+
+
+def test_a_long_id_is_the_same_session_each_time() -> None:
+    world = World()
+    assert world.ask({b"x-chat-id": LONG}).session.id == world.ask({b"x-chat-id": LONG}).session.id
+    assert world.ask({b"x-chat-id": LONG + b"y"}).session.sequence == 1
+
+
+def test_a_clock_that_is_set_back_neither_closes_nor_joins() -> None:
+    world = World()
+    world.ask(EXPLICIT, user="alice", after_s=3600)
+    assert world.ask(user="alice", after_s=0).session.source == "new"
+    assert world.ask(EXPLICIT, after_s=0).refusal is None
+
+
+class Waiting(MemoryState):
+    """An engine on a network, as far as the resolver sees."""
+
+    def resolve(self, claim: Claim, now_ns: int) -> Awaitable[Place | None]:  # type: ignore[override]
+        place = super().resolve(claim, now_ns)
+
+        async def answer() -> Place | None:
+            return place
+
+        return answer()
+
+
+@pytest.mark.parametrize(("headers", "source"), [(EXPLICIT, "explicit"), ({}, "new")])
+async def test_an_engine_may_answer_later(headers: dict[bytes, bytes], source: str) -> None:
+    resolver = Resolver(Sources([]), Waiting(), Rules())
+    identity = Identity("default", "key-a", "alice", None, "", "")
+    found = resolver.resolve(headers, False, identity, lambda: None, False, START)
+    assert not isinstance(found, Resolution)
+    session = (await found).session
+    assert session.source == source
+    again = resolver.again(session, identity, "alice", False, START)
+    assert not isinstance(again, SessionRef)
+    assert (await again).sequence == 2

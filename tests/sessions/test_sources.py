@@ -50,6 +50,8 @@ def test_every_known_header_is_borrowed(name: bytes) -> None:
         b"traceparent",
         b"mcp-session-id",
         b"x-mcp-session-id",
+        b"x-session-affinity",
+        b"x-codex-window-id",
         b"x-parent-session-id",
         b"vscode-sessionid",
         b"x-client-request-id",
@@ -97,7 +99,7 @@ def test_strange_header_names_cannot_fill_the_memory() -> None:
         ({"prompt_cache_key": "thread", "user": "alice", "safety_identifier": "x"}, None),
         ({"previous_response_id": "resp_1"}, None),
         ({"metadata.session_id": "m", "conversation_id": "c"}, "m"),
-        ({"conversation": "conv_1"}, "conv_1"),
+        ({"conversation": "conv_1"}, None),
         ({"client_metadata.session_id": "caf\u00e9", "thread_id": "t"}, "t"),
         ({"session_id": ""}, None),
     ],
@@ -105,7 +107,54 @@ def test_strange_header_names_cannot_fill_the_memory() -> None:
 def test_the_body_names_the_session_by_fields_that_mean_one(hints: dict[str, str], named: str | None) -> None:
     reading = RequestReading()
     reading.session_hints = hints
-    assert Sources([]).in_body(reading) == (Named(named, False) if named else None)
+    assert Sources([]).in_body(reading, {}) == (Named(named, False) if named else None)
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "named"),
+    [(b"codex_exec/0.169.0 (Debian)", "thread"), (b"Codex/1", "thread"), (b"OpenAI/Python 2.1", None), (b"", None)],
+)
+def test_a_prompt_cache_key_is_a_thread_of_codex_alone(user_agent: bytes, named: str | None) -> None:
+    reading = RequestReading()
+    reading.session_hints = {"prompt_cache_key": "thread"}
+    found = Sources([]).in_body(reading, {b"user-agent": user_agent})
+    assert found == (Named(named, False) if named else None)
+
+
+@pytest.mark.parametrize(
+    ("hints", "named"),
+    [({"conversation": "conv_1"}, "conv_1"), ({"conversation.id": "conv_2"}, "conv_2"), ({"session_id": "b"}, None)],
+)
+def test_a_conversation_that_the_provider_keeps_is_a_chain(hints: dict[str, str], named: str | None) -> None:
+    reading = RequestReading()
+    reading.session_hints = hints
+    assert Sources([]).in_chain(reading) == (Named(named, False) if named else None)
+
+
+@pytest.mark.parametrize(
+    ("baggage", "named"),
+    [
+        (b"session.id=talk", "talk"),
+        (b"a=b, session.id = talk ;ttl=5,c=d", "talk"),
+        (b"session.id=a%20b%2Cc", "a b,c"),
+        (b"gen_ai.conversation.id=conv", "conv"),
+        (b"gen_ai.conversation.id=conv,session.id=talk", "talk"),
+        (b"session.id=", None),
+        (b"session.id=a%00b", None),
+        (b"session.id=caf%C3%A9,gen_ai.conversation.id=conv", "conv"),
+        (b"xsession.id=talk", None),
+        (b",;=,,", None),
+        (b"session.id=talk," + b"x" * 8200, None),
+    ],
+)
+def test_baggage_names_the_session(baggage: bytes, named: str | None) -> None:
+    assert Sources([]).in_baggage({b"baggage": baggage}) == (Named(named, False) if named else None)
+
+
+def test_a_name_in_baggage_that_cannot_be_one_is_counted() -> None:
+    sources = Sources([])
+    assert sources.in_baggage({b"baggage": b"session.id=a%0Ab"}) is None
+    assert sources.ignored == {"baggage": 1}
 
 
 @pytest.mark.parametrize(
