@@ -3,8 +3,8 @@
 Deliberately not here, though they look like it: `mcp-session-id` (a transport's), `traceparent` and trace ids (an OTel
 trace is not a session), `vscode-sessionid` and `x-codex-window-id` (windows), `x-session-affinity` (where to send it),
 `x-client-request-id`, `x-interaction-id` and `x-codex-turn-state` (one call or turn), `x-claude-code-agent-id` (a
-sub-agent, new for each spawn), parents' ids, account and user ids, and `prompt_cache_key` but from Codex, whose thread it
-is: many conversations of others may share one.
+sub-agent, new for each spawn), parents' ids, account and user ids, and `prompt_cache_key` but from Codex: many of
+others' conversations may share one.
 """
 
 from collections import Counter

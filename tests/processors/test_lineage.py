@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.model.exchange import Captured, Exchange
+from gateway.model.exchange import Captured, End, Exchange
 from gateway.model.session import SessionRef
 from gateway.pipeline import Pipeline
 from gateway.processors.session import SessionConfig, SessionProcessor
@@ -17,6 +17,7 @@ from gateway.state.memory import MemoryState
 SECOND = 1_000_000_000
 START_NS = 1_790_000_000 * SECOND
 Json = dict[str, Any]
+Sent = dict[str, str]
 
 
 class Gateway:
@@ -36,8 +37,11 @@ class Gateway:
         self.pipeline = Pipeline([self.sessions], [], providers, KnownMessageCache())
         self.count = 0
 
-    def begin(self, body: Json, after_s: float = 0, key: str = "k", **headers: str) -> Exchange:
+    def begin(self, body: Json, after_s: float = 0, sent: Sent | None = None, **headers: str) -> Exchange:
+        """`sent`: as `headers`; underscores for hyphens."""
         self.count += 1
+        headers |= sent or {}
+        key = headers.pop("key", "k")
         fields = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
         fields[b"authorization"] = f"Bearer {key}".encode()
         fields[b"content-type"] = b"application/json"
@@ -53,20 +57,30 @@ class Gateway:
         assert waiting is None  # the memory engine never waits
         return exchange
 
-    def finish(self, exchange: Exchange, answer: Json | bytes, status: int = 200, settle: bool = True) -> None:
+    def finish(
+        self, exchange: Exchange, answer: Json | bytes, status: int = 200, settle: bool = True, end: End = "finished"
+    ) -> None:
         body = Captured(10**7)
         body.chunks = []
         body.add(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
         exchange.response_body = body
         exchange.response_header_map = {b"content-type": b"application/json"}
         exchange.status = status
-        exchange.end = "finished" if status < 400 else "upstream_error"
+        exchange.end = end if status < 400 else "upstream_error"
         self.pipeline.end(exchange)
         if settle:
             self.pipeline.drain()
 
-    def ask(self, body: Json, answer: Json, after_s: float = 0, status: int = 200, **headers: str) -> SessionRef:
-        exchange = self.begin(body, after_s, **headers)
+    def ask(
+        self,
+        body: Json,
+        answer: Json,
+        after_s: float = 0,
+        sent: Sent | None = None,
+        status: int = 200,
+        **headers: str,
+    ) -> SessionRef:
+        exchange = self.begin(body, after_s, sent, **headers)
         self.finish(exchange, answer, status)
         assert exchange.session is not None
         assert not self.pipeline.failures
@@ -106,7 +120,7 @@ async def test_openings_that_are_the_same_stay_apart() -> None:
 async def test_what_somebody_else_repeats_is_not_theirs(other: dict[str, str]) -> None:
     gateway = Gateway()
     first = gateway.ask(chat("hi"), answer("Hello"))
-    assert gateway.ask(chat("hi", "Hello", "go on"), answer("ok"), **other).id != first.id  # type: ignore[arg-type]
+    assert gateway.ask(chat("hi", "Hello", "go on"), answer("ok"), sent=other).id != first.id
 
 
 async def test_an_edited_history_is_a_fork_of_the_turn_it_keeps() -> None:
@@ -241,6 +255,108 @@ async def test_a_response_chain_is_followed() -> None:
     assert (found.source, found.parent_exchange, found.client_supplied) == ("response_chain", "e-1", False)
     other = gateway.ask(chained, {"id": "resp_4", "status": "completed", "output": output}, key="other")
     assert other.source == "new"
+
+
+def order(text: str) -> Json:
+    call = {"id": "call_0123456789", "type": "function", "function": {"name": "Task", "arguments": ""}}
+    return call | {"function": {"name": "Task", "arguments": json.dumps({"prompt": text})}}
+
+
+async def test_a_tree_of_named_agents_is_a_tree_of_threads() -> None:
+    gateway = Gateway()
+    order_a, order_b = (
+        f"You are agent {name}. Find every place in the project that names sessions.\n" * 9 for name in "ab"
+    )
+    main = gateway.ask(chat("hi"), answer(None, tool_calls=[order(order_a)]), x_claude_code_session_id="cc")
+    a = {"x_claude_code_session_id": "cc", "x_claude_code_agent_id": "a"}
+    b = a | {"x_claude_code_agent_id": "b", "x_claude_code_parent_agent_id": "a"}
+    spawned = gateway.ask(chat(order_a), answer("I look around"), sent=a)
+    deeper = gateway.ask(chat(order_a, "I look around", "so?"), answer(None, tool_calls=[order(order_b)]), sent=a)
+    nested = gateway.ask(chat(order_b), answer("Nothing"), sent=b)
+    goes_on = gateway.ask(chat(order_b, "Nothing", "sure?"), answer("Yes"), sent=b)
+    assert {each.id for each in (main, spawned, deeper, nested, goes_on)} == {"cc"}
+    parents = [each.parent_exchange for each in (main, spawned, deeper, nested, goes_on)]
+    assert parents == [None, "e-1", "e-2", "e-3", "e-4"]
+
+
+@pytest.mark.parametrize(
+    ("own", "parent"),
+    [
+        ({"x_claude_code_agent_id": "a"}, {}),
+        ({"thread_id": "a", "x_codex_parent_thread_id": "root"}, {"thread_id": "root"}),
+        ({"x_openai_subagent": "review", "x_codex_parent_thread_id": "root"}, {}),
+    ],
+)
+async def test_an_agents_first_request_follows_its_parents_latest_and_then_its_own(
+    own: dict[str, str], parent: dict[str, str]
+) -> None:
+    gateway = Gateway()
+    named = {"x_claude_code_session_id": "cc"}
+    gateway.ask(chat("one"), answer("a"), sent=named | parent)
+    gateway.ask(chat("two"), answer("b"), sent=named | parent)
+    first = gateway.ask(chat("order"), answer("c"), sent=named | own)
+    main = gateway.ask(chat("three"), answer("d"), sent=named | parent)
+    second = gateway.ask(chat("another order"), answer("e"), sent=named | own)
+    assert [each.parent_exchange for each in (first, main, second)] == ["e-2", "e-2", "e-3"]
+
+
+async def test_a_conversation_and_its_fork_are_told_apart_under_one_name() -> None:
+    gateway = Gateway()
+    for texts, reply in ((["hi"], "one"), (["hi", "one", "a"], "two"), (["hi", "one", "b"], "three")):
+        gateway.ask(chat(*texts), answer(reply), x_session_id="talk")
+    left = gateway.ask(chat("hi", "one", "a", "two", "on"), answer("x"), x_session_id="talk")
+    right = gateway.ask(chat("hi", "one", "b", "three", "on"), answer("y"), x_session_id="talk")
+    assert (left.parent_exchange, right.parent_exchange) == ("e-2", "e-3")
+
+
+async def test_a_session_that_ends_while_an_exchange_runs_is_continued_by_lineage() -> None:
+    gateway = Gateway()
+    first = gateway.begin(chat("hi"))
+    gateway.finish(first, answer("Hello"))
+    running = gateway.begin(chat("hi", "Hello", "go on"))
+    last = gateway.begin(chat("hi", "Hello", "bye"), x_session_end="true")
+    gateway.finish(last, answer("Bye"))
+    gateway.finish(running, answer("ok"))
+    assert first.session is not None
+    assert running.session is not None
+    assert running.session.id == first.session.id
+    found = gateway.ask(chat("hi", "Hello", "go on", "ok", "more"), answer("x"))
+    assert (found.previous_id, found.parent_exchange, found.sequence) == (first.session.id, "e-2", 1)
+
+
+@pytest.mark.parametrize(("idle_s", "same"), [(86400, True), (86400.001, False)])
+async def test_a_conversation_is_open_for_a_day_of_idleness(idle_s: float, same: bool) -> None:
+    gateway = Gateway()
+    first = gateway.ask(chat("hi"), answer("Hello"))
+    found = gateway.ask(chat("hi", "Hello", "go on"), answer("ok"), idle_s)
+    assert (found.id == first.id) is same
+    assert found.previous_id == (None if same else first.id)
+    assert found.parent_exchange == "e-1"
+
+
+async def test_a_clock_that_is_set_back_breaks_no_conversation() -> None:
+    gateway = Gateway()
+    first = gateway.ask(chat("hi"), answer("Hello"), 90_000)
+    assert gateway.ask(chat("hi", "Hello", "go on"), answer("ok"), 0).id == first.id
+
+
+async def test_exchanges_that_end_out_of_order_are_found_all_the_same() -> None:
+    gateway = Gateway()
+    slow, quick = gateway.begin(chat("hi")), gateway.begin(chat("hi"))
+    gateway.finish(quick, answer("quick"))
+    gateway.finish(slow, answer("slow"))
+    for exchange, reply in ((slow, "slow"), (quick, "quick")):
+        assert exchange.session is not None
+        assert gateway.ask(chat("hi", reply, "go on"), answer("ok")).id == exchange.session.id
+
+
+async def test_what_broke_off_is_found_by_what_came() -> None:
+    gateway = Gateway()
+    first = gateway.begin(chat("hi", stream=True))
+    chunk = {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hel"}}]}
+    gateway.finish(first, f"data: {json.dumps(chunk)}\n\n".encode(), end="client_gone")
+    assert first.session is not None
+    assert gateway.ask(chat("hi", "Hel", "go on"), answer("ok")).id == first.session.id
 
 
 async def test_without_lineage_nothing_is_found() -> None:
