@@ -23,7 +23,7 @@ _EXACT_RUNS = 3
 _CALLS, _LINES_LEARNT, _LINES_ASKED, _CHOICES = 3, 4, 8, 4
 _FIRST_USER_MESSAGES = 2
 _LONG_OPENING = 512
-"""Bytes of a message from which on it may hold a summary or an order. It costs too much to look for them in all."""
+"""Bytes of a message that is looked through although no tools are offered with it: with all it costs too much."""
 _LONG_ID = 12
 """Characters; shorter ids of calls are counted up by their server, and say nothing."""
 
@@ -71,7 +71,7 @@ def runs(messages: Sequence[Entry]) -> list[Run]:
 def stands_alone(reading: RequestReading) -> bool:
     """Of a request without any turn of the model: nothing in it can have come before. Most small calls are such."""
     for entry in reading.messages:
-        if _is_long(entry):
+        if _may_go_on(entry, reading):
             return False
     return not any(name in reading.session_hints for name in CHAINS) if reading.session_hints else True
 
@@ -94,7 +94,7 @@ def clues(scope: bytes, reading: RequestReading, turns: Sequence[Run], retries: 
         ]
         if turns:
             found += [Clue(digest, "lineage", 0.8) for digest in _calls(scope, messages[turns[-1].start :])]
-        found += [Clue(digest, "lineage", 0.6) for digest in _first_lines(scope, messages)]
+        found += [Clue(digest, "lineage", 0.6) for digest in _first_lines(scope, reading)]
     if (retries or failures) and messages:
         found.append(Clue(failed(scope, messages), "lineage", 0.75, RETRY_SAID_NS if retries else RETRIED_NS))
         if retries:
@@ -133,9 +133,9 @@ def _tells(call: str) -> bool:
     return len(call) >= _LONG_ID and call.isascii()
 
 
-def _first_lines(scope: bytes, messages: Sequence[Entry]) -> list[bytes]:
-    users = islice((entry for entry in messages if entry.role == "user"), _FIRST_USER_MESSAGES)
-    found = dict.fromkeys(line for entry in users if _is_long(entry) for line in lines(entry))
+def _first_lines(scope: bytes, reading: RequestReading) -> list[bytes]:
+    users = islice((entry for entry in reading.messages if entry.role == "user"), _FIRST_USER_MESSAGES)
+    found = dict.fromkeys(line for entry in users if _may_go_on(entry, reading) for line in lines(entry))
     return [_scoped(scope, b"line", line) for line in islice(found, _LINES_ASKED)]
 
 
@@ -148,8 +148,9 @@ def _repeated(scope: bytes, messages: Sequence[Entry]) -> bytes:
     return _scoped(scope, b"repeated", b"".join([entry.digest for entry in messages]))
 
 
-def _is_long(entry: Entry) -> bool:
-    return len(entry.json) >= _LONG_OPENING
+def _may_go_on(entry: Entry, reading: RequestReading) -> bool:
+    """Whether it may hold a summary or an order: it is long, or an agent's."""
+    return len(entry.json) >= _LONG_OPENING or reading.tools is not None
 
 
 class Exact(NamedTuple):

@@ -195,6 +195,15 @@ async def test_a_sub_agent_is_found_by_the_order_it_got() -> None:
     assert (sub.id, sub.parent_exchange) == (first.id, "e-1")
 
 
+async def test_a_short_order_is_looked_for_where_tools_are_offered() -> None:
+    told = "Count the plums in the garden behind the house and tell me how many are ripe."
+    tools = [{"type": "function", "function": {"name": "count"}}]
+    gateway = Gateway()
+    first = gateway.ask(chat("hi"), answer(None, tool_calls=[order(told)]))
+    assert gateway.ask(chat(told), answer("Twelve")).id != first.id
+    assert gateway.ask(chat(told, tools=tools), answer("Twelve")).id == first.id
+
+
 async def test_an_answer_is_learnt_before_the_tail_where_an_agent_is_faster() -> None:
     gateway = Gateway()
     first = gateway.begin(chat("hi"))
