@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 
+from tests.e2e import test_codex as codex
 from tests.e2e.gateway_process import Gateway
 from tests.e2e.nameless import Nameless
 from tests.e2e.npm import bare, installed, run
@@ -67,6 +68,28 @@ async def talks(exporting: Gateway, sink: SpanSink, tmp_path_factory: pytest.Tem
     return Talks(ann, bob)
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def codex_talks(exporting: Gateway, sink: SpanSink, tmp_path_factory: pytest.TempPathFactory) -> list[Talk]:
+    """A turn with a tool, then resumed; twice, side by side."""
+    launcher = await installed("codex") / codex.LAUNCHER
+
+    async def talk(outside: Outside, name: str) -> Talk:
+        cli = codex.Codex(launcher, tmp_path_factory.mktemp(f"{name}-project"), outside)
+        home = tmp_path_factory.mktemp(f"{name}-home")
+        async with Nameless(exporting.url) as nameless:
+            url = f"{nameless.url}/openai/v1"
+            provider = f'{{name = "Gateway", base_url = "{url}", wire_api = "responses", env_key = "CODEX_API_KEY"}}'
+            elsewhere = f'chatgpt_base_url="{nameless.url}/nowhere"'
+            settings = ["-c", 'model_provider="gateway"', "-c", f"model_providers.gateway={provider}", "-c", elsewhere]
+            await cli.run(home, settings, codex.COUNT)
+            await cli.run(home, settings, "resume", "--last", "Thanks")
+            exchanges = [told["x-spangate-exchange"] for told in nameless.told]
+        return Talk([attributes_of(await sink.span(exchange)) for exchange in exchanges])
+
+    async with Outside() as outside:
+        return list(await asyncio.gather(talk(outside, "carl"), talk(outside, "dora")))
+
+
 async def _told(launcher: Path, url: str, outside: Outside, project: Path, home: Path, *arguments: str) -> None:
     quiet = {"IS_SANDBOX": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", **outside.environ}
     environ = bare(home, ANTHROPIC_API_KEY="any", ANTHROPIC_BASE_URL=url, **quiet)
@@ -90,3 +113,11 @@ async def test_all_but_the_opening_is_found_by_lineage(talks: Talks) -> None:
 async def test_the_sub_agent_hangs_on_the_exchange_that_ordered_it(talks: Talks) -> None:
     assert talks.ann.parents == [None, 0, 1, 2, 3, 4, 3]
     assert talks.bob.parents == [None, 0, 1]
+
+
+async def test_codex_is_found_too(codex_talks: list[Talk]) -> None:
+    for talk in codex_talks:
+        assert len(talk.sessions) == 1
+        assert [span["spangate.session.source"] for span in talk.spans] == ["new", "lineage", "lineage"]
+        assert talk.parents == [None, 0, 1]
+    assert codex_talks[0].sessions != codex_talks[1].sessions
