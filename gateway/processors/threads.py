@@ -77,12 +77,13 @@ class Threads:
             ahead.append(self._tools_digest(reading.tools))
         turns = runs(reading.messages)
         good = _good(exchange)
-        lasting, passing = learnt(scope, ahead, reading, exchange.response, good)
+        lasting, passing = learnt(scope, ahead, reading, exchange.response, good, exchange.api)
         if fresh and not lasting and not passing:
             return
         repeated = exact(scope, ahead, reading.messages, turns)
         asked = [each.digest for each in repeated]
-        asked += [clue.digest for clue in clues(scope, reading, turns, False, False)]
+        if session.parent_exchange is None and (turns or not stands_alone(reading)):
+            asked += [clue.digest for clue in clues(scope, reading, turns, False, False)]
         own, parent = self._agents(scope, exchange, session)
         ended_ns = exchange.started_ns + exchange.duration_ns
         thread = self._state.learn(

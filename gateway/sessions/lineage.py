@@ -15,11 +15,12 @@ from gateway.sessions.said import lines, said
 
 CHAINS = ("previous_response_id", "thread.previous_message_id", "previous_interaction_id")
 """Hints that name the response which a request continues."""
+CHAINED_APIS = frozenset({"openai_responses", "openai_responses_poll", "anthropic_messages"})
+"""Those of whose responses a later request can name one: elsewhere a response's id is not worth a digest."""
 RETRIED_NS = 10 * 1_000_000_000
 """How long the same request is taken for a retry of an attempt that got no good answer."""
 RETRY_SAID_NS = 600 * 1_000_000_000
 """The same where the client says so: its own time-out may have been long."""
-_EXACT_RUNS = 3
 _CALLS, _LINES_LEARNT, _LINES_ASKED, _CHOICES = 3, 4, 8, 4
 _FIRST_USER_MESSAGES = 2
 _LONG_OPENING = 512
@@ -73,7 +74,12 @@ def stands_alone(reading: RequestReading) -> bool:
     for entry in reading.messages:
         if _may_go_on(entry, reading):
             return False
-    return not any(name in reading.session_hints for name in CHAINS) if reading.session_hints else True
+    return not _chained(reading)
+
+
+def _chained(reading: RequestReading) -> bool:
+    hints = reading.session_hints
+    return bool(hints) and any(name in hints for name in CHAINS)
 
 
 def clues(scope: bytes, reading: RequestReading, turns: Sequence[Run], retries: bool, failures: bool) -> list[Clue]:
@@ -161,10 +167,10 @@ class Exact(NamedTuple):
 
 def exact(scope: bytes, ahead: Sequence[bytes], messages: Sequence[Entry], turns: Sequence[Run]) -> list[Exact]:
     """By what a request is found that this one repeats to the byte: with its instructions and tools, `ahead`."""
-    latest = turns[: -_EXACT_RUNS - 1 : -1]
-    return [
-        Exact(_whole(scope, ahead, messages[: run.start], messages[run.start : run.end]), run.start) for run in latest
-    ]
+    if not turns:
+        return []
+    start, end = turns[-1]
+    return [Exact(_whole(scope, ahead, messages[:start], messages[start:end]), start)]
 
 
 def _whole(scope: bytes, ahead: Sequence[bytes], request: Sequence[Entry], answer: Sequence[Entry]) -> bytes:
@@ -178,22 +184,31 @@ class Learnt(NamedTuple):
 
 
 def learnt(
-    scope: bytes, ahead: Sequence[bytes], request: RequestReading, response: ResponseReading | None, good: bool
+    scope: bytes,
+    ahead: Sequence[bytes],
+    request: RequestReading,
+    response: ResponseReading | None,
+    good: bool,
+    api: str,
 ) -> Learnt:
     """By what an exchange is found later. `good`: the client got a good answer."""
     messages = request.messages
     lasting: list[bytes] = []
     passing: list[bytes] = []
-    chained = any(name in request.session_hints for name in CHAINS)
+    chained = _chained(request)
     answers = [entry for entry in response.messages[:_CHOICES] if said(entry).digests] if response is not None else []
-    if response is not None and response.id:
+    if response is not None and response.id and api in CHAINED_APIS:
         # Who sends the history is found by it: there the response's id need not last as long.
         history = any(entry.role == "assistant" for entry in messages)
         (passing if history else lasting).append(_scoped(scope, b"response", response.id.encode("utf-8", "replace")))
     for entry in answers:
-        passing += [_scoped(scope, b"line", line) for line in lines(entry)[:_LINES_LEARNT]]
-        calls = islice(filter(_tells, said(entry).calls), _CALLS)
-        passing += [_scoped(scope, b"call", call.encode()) for call in calls]
+        calls = said(entry).calls
+        # A short answer is no summary, and gives no order where it calls no tool.
+        if calls or len(entry.json) >= _LONG_OPENING:
+            passing += [_scoped(scope, b"line", line) for line in lines(entry)[:_LINES_LEARNT]]
+        if calls:
+            told = islice(filter(_tells, calls), _CALLS)
+            passing += [_scoped(scope, b"call", call.encode()) for call in told]
         if not chained:
             before = b"".join([said(each).digests for each in messages])
             lasting.append(blake2b(scope + b"prefix" + before + said(entry).digests, digest_size=16).digest())

@@ -219,7 +219,7 @@ async def test_an_answer_is_learnt_before_the_tail_where_an_agent_is_faster() ->
 
 async def test_a_summary_is_learnt_before_the_tail_too() -> None:
     gateway = Gateway()
-    summary = "A summary that is long enough to be told from every other line that anybody may say." * 6
+    summary = "A summary that is long enough to be told from every other line that anybody may say." * 8
     first = gateway.begin(chat("hi"))
     gateway.finish(first, answer(summary), settle=False)
     second = gateway.begin(chat(f"Go on from this:\n{summary}"))
