@@ -32,6 +32,8 @@ _TAGS = ("system-reminder", "environment_context", "environment_details", "user_
 _LEFT_OUT = Reasoning | ServerToolCall | ServerToolCallResponse
 _NOTE, _LINES_NOTE = "lineage.said", "lineage.lines"
 _to_message = msgspec.json.Decoder(Message).decode
+_PLAIN = (b'{"role":"user","parts"', b'{"role":"assistant","parts"')
+_to_plain = msgspec.json.Encoder().encode
 _to_json = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -58,10 +60,14 @@ def said(entry: Entry) -> Said:
 def _said(entry: Entry) -> Said:
     if entry.role in _INSTRUCTING:
         return _NOTHING
-    mark = b"a" if entry.role == "assistant" else b"u"
+    role = "assistant" if entry.role == "assistant" else "user"
+    mark = b"a" if role == "assistant" else b"u"
     if _is_text(entry):
-        text = plain(entry.texts[0])
-        return Said(_digest(mark, b"text", text)) if text else _NOTHING
+        text = entry.texts[0]
+        if entry.json.startswith(_PLAIN) and entry.json.endswith(b'"}]}') and plain(text) is text:
+            return Said(entry.digest) if text else _NOTHING
+        text = plain(text)
+        return Said(_text_digest(role, text)) if text else _NOTHING
     digests, texts, calls, results = [], [""], [], []
     for part in _to_message(entry.json).parts:
         if isinstance(part, Text):
@@ -79,7 +85,7 @@ def _said(entry: Entry) -> Said:
             digests.append(_digest(mark, b"part", _canonical(part)))
     text = plain("".join(texts))
     if text:
-        digests.insert(0, _digest(mark, b"text", text))
+        digests.insert(0, _text_digest(role, text))
     return Said(b"".join(digests), tuple(calls), tuple(results))
 
 
@@ -108,6 +114,11 @@ def _outside(text: str, opening: str, closing: str) -> Iterator[str]:
         yield text[at:start]
         at = end + len(closing)
     yield text[at:]
+
+
+def _text_digest(role: str, text: str) -> bytes:
+    """That of the entry of a message with this text and nothing else: for most messages it is known already."""
+    return blake2b(_to_plain(Message(role, (Text(text),))), digest_size=16).digest()
 
 
 def _canonical(value: Any) -> str:
