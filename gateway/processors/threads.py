@@ -8,7 +8,7 @@ from gateway.contracts import SessionState
 from gateway.model.exchange import Exchange
 from gateway.model.message import RequestReading
 from gateway.model.session import Lesson, SessionRef
-from gateway.sessions.lineage import RETRIED_NS, Clue, clues, exact, learnt, runs, scope_of, stands_alone
+from gateway.sessions.lineage import RETRIED_NS, Clue, clues, exact, history_of, learnt, scope_of, stands_alone
 from gateway.sessions.subagents import agent_of, sent_again
 
 _SCOPES, _FRESH, _FAILURES = 4096, 8192, 4096
@@ -38,14 +38,15 @@ class Threads:
 
     def clues(self, exchange: Exchange, reading: RequestReading) -> tuple[list[Clue], bool]:
         """By what this exchange's session may be found, and whether it repeats earlier turns."""
-        turns = runs(reading.messages)
         retries = sent_again(exchange.header_map)
-        if not turns and not retries and not self._failures and stands_alone(reading):
+        if not retries and not self._failures and stands_alone(reading):
             return [], False
+        history = history_of(reading.messages)
+        turns = history.turns
         scope = self._scope(exchange.workspace, exchange.principal)
         failure_ns = self._failures.get(scope)
         failures = failure_ns is not None and abs(exchange.started_ns - failure_ns) <= RETRIED_NS
-        found = clues(scope, reading, turns, retries, failures)
+        found = clues(scope, reading, history, retries, failures)
         if found and found[0].within_ns == 0 and all(clue.digest not in self._fresh for clue in found):
             # An agent may go on within the millisecond that the tail waits.
             opening = not turns and found[0].source == "lineage"
@@ -75,15 +76,15 @@ class Threads:
         ahead = [entry.digest for entry in reading.system]
         if reading.tools is not None:
             ahead.append(self._tools_digest(reading.tools))
-        turns = runs(reading.messages)
+        history = history_of(reading.messages)
         good = _good(exchange)
-        lasting, passing = learnt(scope, ahead, reading, exchange.response, good, exchange.api)
+        lasting, passing = learnt(scope, ahead, reading, history, exchange.response, good, exchange.api)
         if fresh and not lasting and not passing:
             return
-        repeated = exact(scope, ahead, reading.messages, turns)
-        asked = [each.digest for each in repeated]
-        if session.parent_exchange is None and (turns or not stands_alone(reading)):
-            asked += [clue.digest for clue in clues(scope, reading, turns, False, False)]
+        repeated = exact(scope, ahead, history)
+        asked = [repeated.digest] if repeated is not None else []
+        if session.parent_exchange is None and not stands_alone(reading):
+            asked += [clue.digest for clue in clues(scope, reading, history, False, False)]
         own, parent = self._agents(scope, exchange, session)
         ended_ns = exchange.started_ns + exchange.duration_ns
         thread = self._state.learn(
@@ -102,7 +103,7 @@ class Threads:
         )
         if session.parent_exchange is None or 0 <= thread.key < len(asked):
             session.parent_exchange = thread.parent
-        session.new_from = repeated[thread.key].known if 0 <= thread.key < len(repeated) else 0
+        session.new_from = repeated.known if repeated is not None and thread.key == 0 else 0
         self._note(scope, (*lasting, *passing), None if good else ended_ns)
 
     def _note(self, scope: bytes, keys: Sequence[bytes], failed_ns: int | None) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from gateway.model.message import Entry, RequestReading, ResponseReading
 from gateway.model.session import Key, SessionSource
-from gateway.sessions.said import lines, said
+from gateway.sessions.said import digests_of, lines, said
 
 CHAINS = ("previous_response_id", "thread.previous_message_id", "previous_interaction_id")
 """Hints that name the response which a request continues."""
@@ -54,25 +54,35 @@ def scope_of(workspace: str, principal: str, secret: bytes) -> bytes:
     return blake2b(f"{workspace}\n{principal}".encode(), digest_size=16, key=secret).digest()
 
 
-def runs(messages: Sequence[Entry]) -> list[Run]:
-    """The model's turns in a history, oldest first, those that say nothing left out."""
-    found: list[Run] = []
+class History(NamedTuple):
+    """What a request's messages say: worked out once, used for all digests."""
+
+    messages: Sequence[Entry]
+    digests: list[bytes]
+    """One a message; empty where it says nothing."""
+    turns: list[Run]
+    """The model's, oldest first, those that say nothing left out."""
+
+
+def history_of(messages: Sequence[Entry]) -> History:
+    digests = digests_of(messages)
+    turns: list[Run] = []
     start = -1
     for index, entry in enumerate(messages):
         if entry.role == "assistant":
             start = index if start < 0 else start
         elif start >= 0:
-            found.append(Run(start, index))
+            turns.append(Run(start, index))
             start = -1
     if start >= 0:
-        found.append(Run(start, len(messages)))
-    return [run for run in found if any(said(entry).digests for entry in messages[run.start : run.end])]
+        turns.append(Run(start, len(messages)))
+    return History(messages, digests, [run for run in turns if any(digests[run.start : run.end])])
 
 
 def stands_alone(reading: RequestReading) -> bool:
-    """Of a request without any turn of the model: nothing in it can have come before. Most small calls are such."""
+    """Nothing in the request can have come before, as far as a quick look tells. Most small calls are such."""
     for entry in reading.messages:
-        if _may_go_on(entry, reading):
+        if entry.role == "assistant" or _may_go_on(entry, reading):
             return False
     return not _chained(reading)
 
@@ -82,12 +92,12 @@ def _chained(reading: RequestReading) -> bool:
     return bool(hints) and any(name in hints for name in CHAINS)
 
 
-def clues(scope: bytes, reading: RequestReading, turns: Sequence[Run], retries: bool, failures: bool) -> list[Clue]:
+def clues(scope: bytes, reading: RequestReading, history: History, retries: bool, failures: bool) -> list[Clue]:
     """By what the exchange may be found that this request continues, the surest first.
 
     `retries`: the client says that it sends this again; `failures`: an attempt may have failed lately.
     """
-    messages = reading.messages
+    messages, _, turns = history
     found = [
         Clue(_scoped(scope, b"response", hint.encode("utf-8", "replace")), "response_chain", 0.95)
         for name in CHAINS
@@ -96,7 +106,7 @@ def clues(scope: bytes, reading: RequestReading, turns: Sequence[Run], retries: 
     if not found:
         found = [
             Clue(digest, "lineage", 0.9 if index == 0 else 0.85)
-            for index, digest in enumerate(_prefixes(scope, messages, turns))
+            for index, digest in enumerate(_prefixes(scope, history))
         ]
         if turns:
             found += [Clue(digest, "lineage", 0.8) for digest in _calls(scope, messages[turns[-1].start :])]
@@ -108,8 +118,9 @@ def clues(scope: bytes, reading: RequestReading, turns: Sequence[Run], retries: 
     return found
 
 
-def _prefixes(scope: bytes, messages: Sequence[Entry], turns: Sequence[Run]) -> list[bytes]:
+def _prefixes(scope: bytes, history: History) -> list[bytes]:
     """Of the history up to the latest turn of the model, then up to earlier ones in growing steps: O(log turns)."""
+    _, digests, turns = history
     if not turns:
         return []
     count = len(turns)
@@ -123,7 +134,7 @@ def _prefixes(scope: bytes, messages: Sequence[Entry], turns: Sequence[Run]) -> 
     at = 0
     for index in sorted(wanted):
         end = turns[index].end
-        hasher.update(b"".join([said(entry).digests for entry in messages[at:end]]))
+        hasher.update(b"".join(digests[at:end]))
         at = end
         found.append(hasher.copy().digest())
     return found[::-1]
@@ -165,16 +176,16 @@ class Exact(NamedTuple):
     """How many messages the exchange's request had that this digest is of."""
 
 
-def exact(scope: bytes, ahead: Sequence[bytes], messages: Sequence[Entry], turns: Sequence[Run]) -> list[Exact]:
+def exact(scope: bytes, ahead: Sequence[bytes], history: History) -> Exact | None:
     """By what a request is found that this one repeats to the byte: with its instructions and tools, `ahead`."""
-    if not turns:
-        return []
-    start, end = turns[-1]
-    return [Exact(_whole(scope, ahead, messages[:start], messages[start:end]), start)]
+    if not history.turns:
+        return None
+    start, end = history.turns[-1]
+    return Exact(_whole(scope, ahead, history.messages[:start], history.digests[start:end]), start)
 
 
-def _whole(scope: bytes, ahead: Sequence[bytes], request: Sequence[Entry], answer: Sequence[Entry]) -> bytes:
-    digests = [*ahead, *[entry.digest for entry in request], b"answered", *[said(entry).digests for entry in answer]]
+def _whole(scope: bytes, ahead: Sequence[bytes], request: Sequence[Entry], answer: Sequence[bytes]) -> bytes:
+    digests = [*ahead, *[entry.digest for entry in request], b"answered", *answer]
     return _scoped(scope, b"whole", b"".join(digests))
 
 
@@ -187,6 +198,7 @@ def learnt(
     scope: bytes,
     ahead: Sequence[bytes],
     request: RequestReading,
+    history: History,
     response: ResponseReading | None,
     good: bool,
     api: str,
@@ -199,8 +211,9 @@ def learnt(
     answers = [entry for entry in response.messages[:_CHOICES] if said(entry).digests] if response is not None else []
     if response is not None and response.id and api in CHAINED_APIS:
         # Who sends the history is found by it: there the response's id need not last as long.
-        history = any(entry.role == "assistant" for entry in messages)
-        (passing if history else lasting).append(_scoped(scope, b"response", response.id.encode("utf-8", "replace")))
+        (passing if history.turns else lasting).append(
+            _scoped(scope, b"response", response.id.encode("utf-8", "replace"))
+        )
     for entry in answers:
         calls = said(entry).calls
         # A short answer is no summary, and gives no order where it calls no tool.
@@ -210,9 +223,9 @@ def learnt(
             told = islice(filter(_tells, calls), _CALLS)
             passing += [_scoped(scope, b"call", call.encode()) for call in told]
         if not chained:
-            before = b"".join([said(each).digests for each in messages])
+            before = b"".join(history.digests)
             lasting.append(blake2b(scope + b"prefix" + before + said(entry).digests, digest_size=16).digest())
-            passing.append(_whole(scope, ahead, messages, [entry]))
+            passing.append(_whole(scope, ahead, messages, [said(entry).digests]))
     if messages:
         passing.append(_repeated(scope, messages) if good else failed(scope, messages))
     return Learnt(tuple(lasting), tuple(passing))

@@ -4,7 +4,7 @@ Left out is what changes while a conversation goes on: instructions, reasoning, 
 agents put between tags into a user's words, a tool's result (its call's id stands for it), spaces at ends, JSON's form.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -55,6 +55,11 @@ def said(entry: Entry) -> Said:
     if found is None:
         found = entry.notes[_NOTE] = _said(entry)
     return found
+
+
+def digests_of(entries: Sequence[Entry]) -> list[bytes]:
+    """Of each what `said` has digested. Asked once a message of every history: `said` inlined."""
+    return [(entry.notes.get(_NOTE) or said(entry)).digests for entry in entries]
 
 
 def _said(entry: Entry) -> Said:
