@@ -115,16 +115,17 @@ async def test_tool_is_a_span_between_the_exchanges(turns: Turns, sink: SpanSink
         assert NOTE in tool["gen_ai.tool.call.result"]
 
 
-async def test_without_a_user_nothing_says_that_the_exchanges_belong_together(turns: Turns) -> None:
-    assert [span["spangate.session.source"] for span in turns.anonymous_spans] == ["new", "new"]
-    assert len({span["session.id"] for span in turns.anonymous_spans}) == 2
+async def test_the_turn_is_one_session_by_the_history_that_it_repeats(turns: Turns) -> None:
+    for spans in (turns.anonymous_spans, turns.named_spans):
+        first, second = spans
+        assert (first["spangate.session.source"], second["spangate.session.source"]) == ("new", "lineage")
+        assert second["spangate.exchange.parent_id"] == first["spangate.exchange.id"]
+        assert first["session.id"] == second["session.id"]
 
 
-async def test_with_a_user_the_turn_is_one_session(turns: Turns, exporting: Gateway) -> None:
+async def test_a_user_is_known_and_another_conversation_is_another_session(turns: Turns, exporting: Gateway) -> None:
     first, second = turns.named_spans
     assert (first["user.id"], second["user.id"]) == ("me", "me")
-    assert (first["spangate.session.source"], second["spangate.session.source"]) == ("new", "window")
-    assert first["session.id"] == second["session.id"]
     assert first["session.id"] not in {span["session.id"] for span in turns.anonymous_spans}
     traces = await exporting.traces(first["session.id"], 4)
     assert [trace["participant"] for trace in traces] == ["user", "llm", "agent", "llm"]
