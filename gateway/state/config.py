@@ -17,5 +17,5 @@ def _engine(url: str) -> str:
 class SessionStateConfig(ConfigModel):
     url: Annotated[str, AfterValidator(_engine)] = "memory:"
     """memory: is lost when the process ends, and not shared."""
-    max_sessions: int = Field(default=100_000, ge=1)
-    """The least recently used ones are forgotten first; about 800 bytes each, with what the timing rule needs."""
+    max_sessions: int = Field(default=20_000, ge=1)
+    """The least recently used ones are forgotten first; 800 bytes for a single call, up to 8 KB for 30 turns."""
