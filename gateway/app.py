@@ -23,6 +23,7 @@ from gateway.model.message import RequestReading
 from gateway.pipeline import Pipeline
 from gateway.policy.engine import PolicySet
 from gateway.policy.redaction import CleanWords, redacted
+from gateway.process import usable_cores
 from gateway.processors.policy import PolicyConfig, PolicyProcessor, policies_of
 from gateway.processors.session import SessionConfig, SessionProcessor
 from gateway.processors.threads import Waiting
@@ -125,7 +126,7 @@ async def run_control(config: Config, socket_fd: int, stop: asyncio.Event, ready
         else None,
         config.extension(ConsoleConfig),
         config.extension(HealthCheckConfig),
-        workers=config.service.workers,
+        workers=worker_count(config),
         gateway_url=opened_url(llm.endpoint, llm.tls is not None),
         workers_s=llm.drain + 2 * _EXPORT_DRAIN_S,
     )
@@ -142,6 +143,16 @@ def llm_config(config: Config) -> LlmConfig:
 def receiver_id(config: Config) -> str:
     [name] = dict.fromkeys(config.service.pipelines["traces"].receivers)
     return name
+
+
+def worker_count(config: Config) -> int:
+    workers = config.service.workers
+    return usable_cores() if workers == "auto" else workers
+
+
+def worker_name(number: int, count: int) -> str:
+    """For people: which of several workers, 1 being the first."""
+    return f"worker {number}" if count > 1 else "worker"
 
 
 def stores(config: Config) -> bool:

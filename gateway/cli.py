@@ -103,6 +103,7 @@ def _add_processes(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     """What the supervisor starts; not for people, so they are not in the help."""
     worker = commands.add_parser("worker")
     _add_config(worker)
+    worker.add_argument("--number", type=_positive, default=1)
     worker.add_argument("--listen-fd", type=int, required=True)
     worker.add_argument("--control", required=True)
     worker.set_defaults(command=_worker)
@@ -268,14 +269,14 @@ def _database(arguments: argparse.Namespace) -> str:
 
 
 def _worker(arguments: argparse.Namespace) -> int:
-    from gateway.app import run_worker
+    from gateway.app import run_worker, worker_count, worker_name
     from gateway.logs import configure_logs
     from gateway.process import make_room_for_connections, run_child
 
     make_room_for_connections()
     config = _config(arguments)
     logs = config.service.telemetry.logs
-    configure_logs(logs.level, logs.format, "worker")
+    configure_logs(logs.level, logs.format, worker_name(arguments.number, worker_count(config)))
     run_child(
         lambda stop, ready: run_worker(config, arguments.listen_fd, arguments.control, stop, ready),
         arguments.ready_fd,

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import math
 import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -25,6 +27,30 @@ def own_command(*arguments: str) -> tuple[str, ...]:
     """The command line of a process of ours. SECURITY: `-P`, or Python would look for modules in the current folder
     first, and run whatever is called `gateway` there."""
     return (sys.executable, "-P", "-m", "gateway", *arguments)
+
+
+def usable_cores(control_groups: Path = Path("/sys/fs/cgroup"), own_group: Path = Path("/proc/self/cgroup")) -> int:
+    """How many cores this process may use at once, 1 at least: those it may run on, and no more than the quota of a
+    control group that it is in, which is how a container is limited (cgroup v2, cpu.max; whole cores, rounded down)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for quota in _quotas(control_groups, own_group):
+        cores = min(cores, math.floor(quota)) if quota < math.inf else cores
+    return max(1, cores)
+
+
+def _quotas(control_groups: Path, own_group: Path) -> Iterator[float]:
+    """Cores by quota of the process' control group and those it is in. Source: the kernel's cgroup-v2.rst."""
+    try:
+        [path] = [line[3:] for line in own_group.read_text().splitlines() if line.startswith("0::")]
+    except (OSError, ValueError):
+        return  # no Linux, or cgroup v1
+    group = control_groups / path.lstrip("/")
+    for each in (group, *group.parents):
+        with contextlib.suppress(OSError, ValueError):
+            quota, _, period = (each / "cpu.max").read_text().strip().partition(" ")
+            yield float(quota) / float(period) if quota != "max" else math.inf
+        if each == control_groups:
+            return
 
 
 _FILES = 65_536

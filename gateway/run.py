@@ -12,13 +12,13 @@ from typing import TextIO
 import structlog
 import yaml
 
-from gateway.app import has_control_plane, listen_address, llm_config, receiver_id
+from gateway.app import has_control_plane, listen_address, llm_config, receiver_id, worker_count, worker_name
 from gateway.config.schema import Config
 from gateway.console.config import ConsoleConfig
 from gateway.console.serving import listens_everywhere, opened_url
 from gateway.demo.model import BuiltinModel
 from gateway.process import own_command
-from gateway.supervisor import Child, ControlSocket, Supervisor, bind
+from gateway.supervisor import Child, ControlSocket, Supervisor, bind_each
 
 _log = structlog.get_logger("gateway.run")
 _STOP_MARGIN_S = 10.0
@@ -45,16 +45,19 @@ async def run_gateway(
     if (unheeded := unheeded_endpoint(config_argv, os.environ)) is not None:
         _log.warning(unheeded)
     llm = llm_config(config)
-    listening = bind(listen_address(config), f"receivers::{receiver_id(config)}::endpoint")
+    count = worker_count(config)
+    listening = bind_each(listen_address(config), f"receivers::{receiver_id(config)}::endpoint", count)
     control = ControlSocket()
-    children: list[Child] = []
+    planes: list[Child] = []
     if has_control_plane(config):
         fds = (control.socket.fileno(),)
-        children.append(Child("control plane", ["control-plane", "--socket-fd", str(fds[0]), *config_argv], fds))
-    fds = (listening.fileno(),)
-    worker = ["worker", "--listen-fd", str(fds[0]), "--control", control.path, *config_argv]
-    children.append(Child("worker", worker, fds, stop_s=llm.drain + _STOP_MARGIN_S))
-    supervisor = Supervisor(children)
+        planes.append(Child("control plane", ["control-plane", "--socket-fd", str(fds[0]), *config_argv], fds))
+    workers: list[Child] = []
+    for number, each in enumerate(listening, 1):
+        argv = ["worker", "--number", str(number), "--listen-fd", str(each.fileno()), "--control", control.path]
+        name = worker_name(number, count)
+        workers.append(Child(name, [*argv, *config_argv], (each.fileno(),), stop_s=llm.drain + _STOP_MARGIN_S))
+    supervisor = Supervisor([planes, workers])
     asked = asyncio.Event()
 
     def stop() -> None:
@@ -77,7 +80,8 @@ async def run_gateway(
         await supervisor.stop()
         return 0
     finally:
-        listening.close()
+        for each in listening:
+            each.close()
         control.close()
 
 
@@ -139,7 +143,9 @@ async def run_until_stop(argv: Sequence[str], supervisor: Supervisor) -> None:
 def welcome(config: Config) -> str:
     """Where everything is, by addresses that can be opened."""
     llm = llm_config(config)
-    lines = [f"spangate is ready (process {os.getpid()}). Point your client's base URL at it:"]
+    count = worker_count(config)
+    several = f", {count} workers" if count > 1 else ""
+    lines = [f"spangate is ready (process {os.getpid()}{several}). Point your client's base URL at it:"]
     for name, provider in llm.providers.items():
         suffix = "/v1" if provider.api == "openai" else ""
         lines.append(f"  {opened_url(llm.endpoint, llm.tls is not None)}/{name}{suffix}  →  {provider.base_url}")

@@ -22,6 +22,7 @@ _log = structlog.get_logger("gateway.supervisor")
 
 _READY_S = 30.0
 _RESTART_S = (0.1, 0.5, 2.0, 5.0)
+_SHARES = hasattr(socket, "SO_REUSEPORT")
 _STEADY_S = 10.0
 """A process that has run this long starts again without delay."""
 
@@ -44,16 +45,33 @@ class Child:
     watcher: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
-def bind(endpoint: tuple[str, int], name: str) -> socket.socket:
-    """A listening TCP socket. Raises StartError naming the config key `name`."""
+def bind_each(endpoint: tuple[str, int], name: str, workers: int) -> list[socket.socket]:
+    """A listening TCP socket for each worker, all at one address: the kernel spreads new connections over them by a
+    hash of both ends' addresses. Raises StartError naming the config key `name`."""
+    first = bind(endpoint, name)
+    sockets = [first]
+    try:
+        while len(sockets) < workers:
+            # Where SO_REUSEPORT is missing, all accept from one socket.
+            sockets.append(bind((endpoint[0], first.getsockname()[1]), name, beside=True) if _SHARES else first.dup())
+    except BaseException:
+        for each in sockets:
+            each.close()
+        raise
+    return sockets
+
+
+def bind(endpoint: tuple[str, int], name: str, beside: bool = False) -> socket.socket:
+    """A listening TCP socket; `beside` another one of ours at the same address. Raises StartError naming `name`."""
     host, port = endpoint
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "SO_REUSEPORT"):
+        if _SHARES:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            _refuse_occupied(family, host, port)
+            if not beside:
+                _refuse_occupied(family, host, port)
         sock.bind((host, port))
         sock.listen(4096)
     except OSError as error:
@@ -92,21 +110,24 @@ class ControlSocket:
 
 
 class Supervisor:
-    """Starts children in order, restarts those that die, stops them in reverse order."""
+    """Starts children stage by stage, restarts each of them that dies, stops them in reverse order."""
 
-    def __init__(self, children: Sequence[Child]) -> None:
-        self._children = list(children)
+    def __init__(self, stages: Sequence[Sequence[Child]]) -> None:
+        """Children of one stage start together, and stop together: a drain takes as long as its slowest."""
+        self._stages = [list(stage) for stage in stages]
         self._stopping = asyncio.Event()
         self._alive_read, self._alive_write = os.pipe()
         """Children read its one end: when the supervisor dies, however it dies, they see the end and stop."""
 
     async def start(self) -> None:
         """Start all; return when every one of them is ready. Raises StartError if one does not get there."""
-        for child in self._children:
-            if not await self._spawn(child):
+        for stage in self._stages:
+            ready = await asyncio.gather(*(self._spawn(child) for child in stage))
+            if not all(ready):
                 await self.stop()
-                raise StartError(f"The {child.name} did not start; its own message stands above.")
-            child.watcher = asyncio.create_task(self._watch(child), name=f"watch {child.name}")
+                raise StartError(f"The {stage[ready.index(False)].name} did not start; its own message stands above.")
+            for child in stage:
+                child.watcher = asyncio.create_task(self._watch(child), name=f"watch {child.name}")
 
     def request_stop(self) -> None:
         self._stopping.set()
@@ -116,10 +137,10 @@ class Supervisor:
         await self._stopping.wait()
 
     async def stop(self) -> None:
-        """Stop all, last started first, each within its own deadline."""
+        """Stop all, the last stage first, each child within its own deadline."""
         self._stopping.set()
-        for child in reversed(self._children):
-            await self._stop(child)
+        for stage in reversed(self._stages):
+            await asyncio.gather(*(self._stop(child) for child in stage))
         for fd in (self._alive_read, self._alive_write):
             with contextlib.suppress(OSError):
                 os.close(fd)

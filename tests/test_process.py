@@ -1,10 +1,14 @@
 """What the supervisor's children prepare before they serve."""
 
+import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from gateway.process import usable_cores
 
 _PREPARED = """
 import resource
@@ -55,3 +59,25 @@ loop.close()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == module
+
+
+@pytest.mark.parametrize(
+    ("quota", "outer", "cores"),
+    [("max 100000", "max 100000", 64), ("350000 100000", "max 100000", 3), ("max 100000", "200000 100000", 2), ("50000 100000", "max 100000", 1)],
+)  # fmt: skip
+def test_a_quota_on_a_container_or_around_it_leaves_as_many_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, outer: str, cores: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    (tmp_path / "pod" / "gateway").mkdir(parents=True)
+    (tmp_path / "pod" / "cpu.max").write_text(f"{outer}\n")
+    (tmp_path / "pod" / "gateway" / "cpu.max").write_text(f"{quota}\n")
+    own = tmp_path / "own"
+    own.write_text("0::/pod/gateway\n")
+    assert usable_cores(tmp_path, own) == cores
+
+
+@pytest.mark.parametrize("own", ["5:cpu:/old\n1:name=systemd:/\n", "0::/nowhere\n", ""])
+def test_without_a_readable_quota_the_cores_of_its_affinity_count(tmp_path: Path, own: str) -> None:
+    (tmp_path / "own").write_text(own)
+    assert usable_cores(tmp_path, tmp_path / "own") == len(os.sched_getaffinity(0))

@@ -40,6 +40,11 @@ def test_the_welcome_names_addresses_that_can_be_opened() -> None:
     assert "listens on all interfaces ([::]:4001)" in said
 
 
+def test_the_welcome_says_how_many_workers_there_are() -> None:
+    assert f"(process {os.getpid()}, 3 workers)" in welcome(_config("service.workers=3"))
+    assert f"(process {os.getpid()})" in welcome(_config())
+
+
 def test_the_welcome_says_https_where_tls_is_spoken(tmp_path: Path) -> None:
     pem = self_signed(tmp_path / "localhost.pem", "localhost")
     tls = f"{{cert_file: {pem}, key_file: {pem}}}"

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from gateway.supervisor import Child, ControlSocket, StartError, Supervisor, bind
+from gateway.supervisor import Child, ControlSocket, StartError, Supervisor, bind, bind_each
 
 KEY = "receivers::llm::endpoint"
 
@@ -25,6 +25,18 @@ def test_a_second_gateway_does_not_share_the_first_ones_port() -> None:
         bind(("127.0.0.1", port_of(listening)), KEY)
     assert KEY in str(caught.value)
     assert "Stop what is using it" in str(caught.value)
+
+
+def test_several_workers_have_sockets_of_their_own_at_one_address() -> None:
+    sockets = bind_each(("127.0.0.1", 0), KEY, 3)
+    assert len({port_of(each) for each in sockets}) == 1
+    with pytest.raises(StartError, match=KEY):
+        bind(("127.0.0.1", port_of(sockets[0])), KEY)
+    for each in sockets[1:]:
+        each.close()
+    with socket.create_connection(("127.0.0.1", port_of(sockets[0])), 5):
+        sockets[0].accept()[0].close()
+    sockets[0].close()
 
 
 def test_a_port_is_free_again_once_its_gateway_is_gone() -> None:
@@ -53,7 +65,7 @@ def test_the_control_socket_is_this_users_alone_and_leaves_nothing_behind() -> N
 
 
 async def test_a_child_that_ends_before_it_is_ready_stops_the_start(capfd: pytest.CaptureFixture[str]) -> None:
-    supervisor = Supervisor([Child("control plane", ["no-such-command"]), Child("worker", ["never-reached"])])
+    supervisor = Supervisor([[Child("control plane", ["no-such-command"])], [Child("worker", ["never-reached"])]])
     with pytest.raises(StartError, match="control plane did not start"):
         await supervisor.start()
     said = capfd.readouterr().err

@@ -26,6 +26,7 @@ def check_together(components: Components, registry: Registry, report: Report) -
     _check_extensions(components.joints, components, report)
     _check_needs(components.joints, registry, report)
     _warn_of_unused(components.joints, components, report)
+    _check_workers(components, report)
 
 
 def _check_pipelines(service: ServiceConfig, components: Components, registry: Registry, report: Report) -> None:
@@ -102,6 +103,20 @@ def _check_needs(service: ServiceConfig, registry: Registry, report: Report) -> 
             if component is not None and component.needs and component.needs not in running:
                 text = f"needs the extension {component.needs}; configure it and name it in service::extensions"
                 report.error((kind, member), text)
+
+
+def _check_workers(components: Components, report: Report) -> None:
+    """A session's next call may reach another worker, so all of them must remember the same sessions."""
+    service = components.service
+    if service is None or service.workers == 1:
+        return
+    states = [name for name in service.extensions if type_of(name) == "session_state"]
+    shared = any(getattr(components.valid["extensions"].get(name), "shared", False) for name in states)
+    if not shared and any(type_of(name) == "session" for name in _used(service, "processors")):
+        text = (
+            "each worker remembers sessions of its own, since memory: is not shared; write 1 where that is not wanted"
+        )
+        report.warn(("service", "workers"), text)
 
 
 def _warn_of_unused(service: ServiceConfig, components: Components, report: Report) -> None:

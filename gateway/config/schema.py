@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Annotated, Literal, Protocol, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 
 from gateway.units import ConfigModel
 
@@ -38,10 +38,14 @@ Registry = Mapping[str, Mapping[str, ComponentType]]
 """Types by kind and name."""
 
 
-def _one_worker(count: int) -> int:
-    if count != 1:
-        raise ValueError(f"{count} workers are not possible in this version; write 1 or leave it out")
-    return count
+MAX_WORKERS = 256
+
+
+def _workers(written: object) -> int | str:
+    count = int(written) if isinstance(written, str) and written.isdecimal() else written
+    if count == "auto" or (isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= MAX_WORKERS):
+        return count
+    raise ValueError(f"{written!r} is no number of workers; write 1 to {MAX_WORKERS}, or auto for one a core")
 
 
 class LogsConfig(ConfigModel):
@@ -64,7 +68,8 @@ class PipelineConfig(ConfigModel):
 
 
 class ServiceConfig(ConfigModel):
-    workers: Annotated[int, AfterValidator(_one_worker)] = 1
+    workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = 1
+    """auto: one for each core that this process may use."""
     extensions: tuple[str, ...] = ()
     pipelines: dict[str, PipelineConfig] = Field(default_factory=dict)
     telemetry: TelemetryConfig = Field(default_factory=TelemetryConfig)

@@ -19,3 +19,8 @@ class SessionStateConfig(ConfigModel):
     """memory: is lost when the process ends, and not shared."""
     max_sessions: int = Field(default=20_000, ge=1)
     """The least recently used ones are forgotten first; 800 bytes for a single call, up to 8 KB for 30 turns."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether all workers remember the same sessions."""
+        return self.url != "memory:"

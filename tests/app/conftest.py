@@ -40,8 +40,11 @@ class WatchedGateway(Gateway):
 
     def child(self, command: str) -> int:
         """The pid of the one child that runs `gateway <command>`."""
-        (pid,) = [pid for pid in _children(self.process.pid) if _runs(pid, command)]
+        (pid,) = self.children(command)
         return pid
+
+    def children(self, command: str) -> list[int]:
+        return [pid for pid in _children(self.process.pid) if _runs(pid, command)]
 
     def stored(self) -> list[tuple[str, str]]:
         """(exchange, how it ended) of every row, in no order."""
@@ -51,14 +54,14 @@ class WatchedGateway(Gateway):
         finally:
             connection.close()
 
-    async def healthy(self, status: int) -> dict[str, Any]:
-        """What health says, once it answers with this status."""
+    async def healthy(self, status: int, workers: int | None = None) -> dict[str, Any]:
+        """What health says, once it answers with this status, and knows of so many workers."""
         async with asyncio.timeout(DEADLINE_S), aiohttp.ClientSession() as session:
             while True:
                 try:
                     async with session.get(self._health_url) as answer:
-                        if answer.status == status:
-                            said: dict[str, Any] = await answer.json()
+                        said: dict[str, Any] = await answer.json()
+                        if answer.status == status and workers in (None, said["workers"]):
                             return said
                 except aiohttp.ClientError:
                     pass  # the control plane is being replaced
@@ -66,9 +69,11 @@ class WatchedGateway(Gateway):
 
     def totals(self) -> dict[str, Any]:
         """What the worker counted, from its last words."""
-        lines = [line for line in self.log.splitlines() if "worker stopped" in line]
-        totals: dict[str, Any] = json.loads(lines[-1])
-        return totals
+        return self.all_totals()[-1]
+
+    def all_totals(self) -> list[dict[str, Any]]:
+        """Of every worker that ended by itself, in no order; `process` tells which."""
+        return [json.loads(line) for line in self.log.splitlines() if "worker stopped" in line]
 
 
 class Caller:

@@ -61,6 +61,20 @@ def test_the_embedded_default_listens_where_the_contract_says(tmp_path: Path) ->
     }
 
 
+@pytest.mark.parametrize("workers", ["2", "auto"])
+def test_several_workers_that_share_no_sessions_are_warned_of(tmp_path: Path, workers: str) -> None:
+    config = load(REGISTRY, [embedded({}, tmp_path)], [f"service.workers={workers}"], {})
+    (warning,) = config.warnings
+    assert warning.startswith("service::workers: ")
+    assert "is not shared" in warning
+
+
+def test_several_workers_without_sessions_have_nothing_to_share() -> None:
+    text = (MINIMAL % "{}").replace("pipelines", "workers: '${N}', pipelines")
+    config = load(REGISTRY, [Source("test", text)], [], {"N": "4"})
+    assert (config.service.workers, config.warnings) == (4, ())
+
+
 def test_the_embedded_default_has_agents_where_there_are_policy_files(tmp_path: Path) -> None:
     assert "policy: {files: []}" in embedded({}, tmp_path).text
     (tmp_path / "policies").mkdir()

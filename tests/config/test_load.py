@@ -213,8 +213,10 @@ def test_a_wrong_reference_is_told(written: str, says: str) -> None:
         ("exporters: {'out/a b': {}}", "exporters::out/a b: is not a component id; write type or type/name, without spaces"),
         ("extensions: []", "extensions: is not a map; write the extensions by name, each with its settings below it"),
         ("servce: {}", "servce: unknown key; valid: extensions, receivers, processors, exporters, service (did you mean service?)"),
-        ("service: {workers: 2}", "service::workers: 2 workers are not possible in this version; write 1 or leave it out"),
-        ("service: {workers: auto}", "service::workers: is not a whole number; write digits only"),
+        ("service: {workers: 0}", "service::workers: 0 is no number of workers; write 1 to 256, or auto for one a core"),
+        ("service: {workers: 257}", "service::workers: 257 is no number of workers; write 1 to 256, or auto for one a core"),
+        ("service: {workers: true}", "service::workers: True is no number of workers; write 1 to 256, or auto for one a core"),
+        ("service: {workers: many}", "service::workers: 'many' is no number of workers; write 1 to 256, or auto for one a core"),
         ("service: {telemetry: {logs: {level: loud}}}", "service::telemetry::logs::level: is none of the choices; valid: 'debug', 'info', 'warn' or 'error'"),
         ("service: {pipelines: {traces: {receivers: [inn]}}}", 'service::pipelines::traces::receivers: references receiver "inn" which is not configured; valid: in (did you mean in?)'),
         ("service: {pipelines: {traces: {exporters: []}}}", "service::pipelines::traces::exporters: is empty; name at least one of the exporters"),
@@ -238,7 +240,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         """
         receivers: {in: {endpoint: nowhere}}
         exporters: {out: {lable: x, nested: {wait: soon}}, kafka: {}}
-        service: {workers: 3, pipelines: {traces: {exporters: [ot]}}}
+        service: {workers: none, pipelines: {traces: {exporters: [ot]}}}
         """
     )
     paths = [error.split(": ")[0] for error in errors]

@@ -34,6 +34,9 @@ class SpanSink:
             spans = [span for span in self._spans.values() if span.kind == kind]
         return sorted(spans, key=lambda span: span.start_time_unix_nano)
 
+    def took(self, message: ExportTraceServiceRequest) -> None:
+        """For who wants to know more of it."""
+
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 << 20)
         app.router.add_post("/v1/traces", self._take)
@@ -67,6 +70,7 @@ class SpanSink:
 
     async def _take(self, request: web.Request) -> web.Response:
         message = ExportTraceServiceRequest.FromString(await request.read())
+        self.took(message)
         async with self._arrived:
             for resource in message.resource_spans:
                 for scope in resource.scope_spans:

@@ -1,0 +1,141 @@
+"""Several workers behind one address: all of them serve, and each can die alone."""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from gateway.demo.model import BuiltinModel
+from tests.app.conftest import Caller, WatchedGateway, gone
+from tests.e2e.span_sink import SpanSink
+
+TWO = {"service": {"workers": 2}}
+CONNECTIONS = 64
+"""The kernel deals new connections by a hash of their ports: that one of two workers gets none has a chance of 2^-63."""
+
+
+@pytest.fixture
+async def gateway(model: BuiltinModel, tmp_path: Path) -> AsyncIterator[WatchedGateway]:
+    async with WatchedGateway(tmp_path, model.url, TWO) as gateway:
+        while "spangate is ready" not in gateway.log:  # health answers as soon as there is one worker
+            await asyncio.sleep(0.02)
+        yield gateway
+
+
+@pytest.fixture
+async def strangers(gateway: WatchedGateway) -> AsyncIterator[Caller]:
+    """A client that makes a new connection for each call."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session:
+        yield Caller(gateway, session)
+
+
+async def test_new_connections_are_spread_and_all_that_was_said_is_stored_once(
+    gateway: WatchedGateway, strangers: Caller
+) -> None:
+    said = await gateway.healthy(200, workers=2)
+    assert said["workers_expected"] == 2
+    assert "2 workers" in gateway.log
+    await strangers.calls(CONNECTIONS)
+    await gateway.stop()
+    assert strangers.statuses == [200] * CONNECTIONS
+    totals = gateway.all_totals()
+    assert {each["process"] for each in totals} == {"worker 1", "worker 2"}
+    assert all(each["exchanges"] > 0 for each in totals)
+    for counted in ("exchanges", "finished"):
+        assert sum(each[counted] for each in totals) == CONNECTIONS
+    assert sum(each["store"]["sent"] for each in totals) == CONNECTIONS
+    assert sorted(exchange for exchange, _ in gateway.stored()) == sorted(strangers.exchanges)
+
+
+async def test_a_worker_killed_under_load_costs_what_ran_there_and_nothing_more(
+    gateway: WatchedGateway, caller: Caller
+) -> None:
+    at_once, calls = 8, 300
+    lost: list[aiohttp.ClientError] = []
+
+    async def client(numbers: "asyncio.Queue[int]") -> None:
+        while not numbers.empty():
+            number = numbers.get_nowait()
+            try:
+                await caller.call(f"Question {number}")
+            except aiohttp.ClientError as error:
+                lost.append(error)
+
+    numbers: asyncio.Queue[int] = asyncio.Queue()
+    for number in range(calls):
+        numbers.put_nowait(number)
+    first, second = gateway.children("worker")
+    clients = [asyncio.create_task(client(numbers)) for _ in range(at_once)]
+    while len(caller.statuses) < calls // 4:
+        await asyncio.sleep(0)
+    os.kill(first, signal.SIGKILL)
+    await gone(first)
+    await asyncio.gather(*clients)
+    assert len(lost) <= at_once
+    assert Counter(caller.statuses) == {200: calls - len(lost)}
+    await gateway.healthy(200, workers=2)
+    assert second in gateway.children("worker")
+    assert first not in gateway.children("worker")
+
+
+async def test_who_was_dealt_to_a_dead_worker_is_served_by_its_replacement(
+    gateway: WatchedGateway, strangers: Caller
+) -> None:
+    first, _ = gateway.children("worker")
+    os.kill(first, signal.SIGKILL)
+    await gone(first)
+    waiting = asyncio.create_task(strangers.calls(CONNECTIONS, at_once=CONNECTIONS))
+    assert (await gateway.healthy(200, workers=1))["workers_expected"] == 2
+    await waiting
+    assert strangers.statuses == [200] * CONNECTIONS
+    await gateway.stop()
+    totals = gateway.all_totals()
+    assert sum(each["exchanges"] for each in totals) == CONNECTIONS
+    assert all(each["exchanges"] > 0 for each in totals)
+
+
+async def test_a_stop_lets_every_worker_finish_what_it_runs(
+    gateway: WatchedGateway, strangers: Caller, model: BuiltinModel
+) -> None:
+    pace = model.manual_pace()
+    running = asyncio.create_task(strangers.calls(CONNECTIONS, at_once=CONNECTIONS))
+    await model.received(CONNECTIONS)
+    gateway.process.send_signal(signal.SIGTERM)
+    pace.release_all()
+    await running
+    await gateway.stop()
+    assert strangers.statuses == [200] * CONNECTIONS
+    assert Counter(end for _, end in gateway.stored()) == {"finished": CONNECTIONS}
+
+
+class ResourceSink(SpanSink):
+    """Knows the resources of what came, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.instances: set[str] = set()
+
+    def took(self, message: ExportTraceServiceRequest) -> None:
+        for each in message.resource_spans:
+            said = {attribute.key: attribute.value.string_value for attribute in each.resource.attributes}
+            self.instances.add(said["service.instance.id"])
+
+
+async def test_each_worker_is_an_instance_of_its_own_to_a_store_of_spans(model: BuiltinModel, tmp_path: Path) -> None:
+    async with ResourceSink() as sink:
+        config = sink.config | {"service": sink.config["service"] | TWO["service"]}
+        async with (
+            WatchedGateway(tmp_path, model.url, config) as gateway,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
+        ):
+            caller = Caller(gateway, session)
+            await caller.calls(CONNECTIONS)
+            for exchange in caller.exchanges:
+                await sink.span(exchange)
+        assert len(sink.instances) == 2
