@@ -22,7 +22,7 @@ def configure_logs(level: str = "info", style: Literal["auto", "json", "console"
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # one write a line: other processes write there too
         cache_logger_on_first_use=False,
     )
     if process:
