@@ -34,7 +34,7 @@ from gateway.proxy.server import ProxyServer
 from gateway.receivers.llm import LlmReceiver
 from gateway.receivers.llm_config import LlmConfig
 from gateway.state.config import SessionStateConfig
-from gateway.state.memory import MemoryState
+from gateway.state.opening import principals_secret, session_state
 from gateway.store.config import StorageConfig
 from gateway.telemetry.encode import encode_resource, upb_in_use
 from gateway.telemetry.resource import resource_attributes
@@ -43,6 +43,7 @@ from gateway.units import ConfigModel, host_port
 _log = structlog.get_logger("gateway.worker")
 
 _EXPORT_DRAIN_S = 5.0
+_SWEEP_EVERY_S = 1.0
 
 
 class Worker:
@@ -64,6 +65,7 @@ class Worker:
             for name in pipeline.processors
         }
         self._known = KnownMessageCache()
+        self._sessions = [found for found in self.processors.values() if isinstance(found, SessionProcessor)]
         self.pipeline = Pipeline(
             [*self.processors.values()],
             self.exporters,
@@ -88,6 +90,7 @@ class Worker:
             self._uplink.start()  # nothing to send, but the health check must know who is there
         server = ProxyServer(self.receiver, limits_of(self.llm))
         await server.listen(listening, self.llm.tls.context() if self.llm.tls is not None else None)
+        sweeping = asyncio.create_task(self._sweep(), name="sweep")
         ready()
         await stop.wait()
         cut = await server.drain(self.llm.drain)
@@ -96,7 +99,18 @@ class Worker:
         self.pipeline.drain()
         await asyncio.gather(*(exporter.drain(_EXPORT_DRAIN_S) for exporter in self.exporters))
         await self._uplink.drain(0)
-        _log.info("worker stopped", **self.totals(), llm=server.counters())
+        sweeping.cancel()
+        await asyncio.wait([sweeping])
+        totals = self.totals()
+        for sessions in self._sessions:
+            sessions.close()
+        _log.info("worker stopped", **totals, llm=server.counters())
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_EVERY_S)
+            for sessions in self._sessions:
+                sessions.sweep()
 
     def totals(self) -> dict[str, int | dict[str, int]]:
         """What went through, what was dropped, what failed: by component."""
@@ -202,10 +216,10 @@ def _processor(
     answered: Waiting,
 ) -> Processor:
     if isinstance(written, SessionConfig):
-        sizes = config.extension(SessionStateConfig) or SessionStateConfig()
-        state = MemoryState(written.window, written.close_after, sizes.max_sessions)
-        # Principals are compared within this process only, so the secret need not outlive it.
-        return SessionProcessor(written, state, reading, os.urandom(32), answered)
+        kept = config.extension(SessionStateConfig) or SessionStateConfig()
+        secret = principals_secret(kept)
+        state = session_state(kept, secret, written.window, written.close_after)
+        return SessionProcessor(written, state, reading, secret, answered)
     if isinstance(written, PolicyConfig):
         return PolicyProcessor(written, policies)
     raise TypeError(type(written).__name__)

@@ -136,8 +136,9 @@ class Exporter(Protocol):
 class SessionState(Protocol):
     """Where sessions live between exchanges. Atomic a call, one round trip a call; bounded."""
 
-    counters: Counter[str]
-    """What had to be forgotten, and the like."""
+    @property
+    def counters(self) -> Counter[str]:
+        """What had to be forgotten, and the like."""
 
     def resolve(self, claim: Claim, now_ns: int) -> Place | Awaitable[Place | None] | None:
         """The next place in the claimed session, made if it is new; remembers it as the window key's latest input.
@@ -156,6 +157,12 @@ class SessionState(Protocol):
 
     def end(self, workspace: str, session_id: str) -> None:
         """Close a session now. Never waits."""
+
+    def sweep(self, now_ns: int) -> None:
+        """A small step at forgetting what is too old, once in a while. Never waits."""
+
+    def close(self) -> None:
+        """The last call: what others share stays for them and for the next start."""
 
 
 class Step(NamedTuple):

@@ -18,7 +18,9 @@ from gateway.console.config import ConsoleConfig
 from gateway.console.serving import listens_everywhere, opened_url
 from gateway.demo.model import BuiltinModel
 from gateway.process import own_command
-from gateway.supervisor import Child, ControlSocket, Supervisor, bind_each
+from gateway.state.config import SessionStateConfig
+from gateway.state.secret import kept_secret
+from gateway.supervisor import Child, ControlSocket, StartError, Supervisor, bind_each
 
 _log = structlog.get_logger("gateway.run")
 _STOP_MARGIN_S = 10.0
@@ -46,6 +48,7 @@ async def run_gateway(
         _log.warning(unheeded)
     llm = llm_config(config)
     count = worker_count(config)
+    make_secret(config)
     listening = bind_each(listen_address(config), f"receivers::{receiver_id(config)}::endpoint", count)
     control = ControlSocket()
     planes: list[Child] = []
@@ -83,6 +86,19 @@ async def run_gateway(
         for each in listening:
             each.close()
         control.close()
+
+
+def make_secret(config: Config) -> None:
+    """Before workers need it, so that all find the same one. Raises StartError where its folder cannot be had."""
+    state = config.extension(SessionStateConfig)
+    if state is not None and state.folder is not None:
+        try:
+            kept_secret(state.folder)
+        except OSError as error:
+            raise StartError(
+                f"{state.folder} cannot be used ({error}); check its permissions and the space on its disk, "
+                "or change extensions::session_state::url"
+            ) from error
 
 
 async def started(supervisor: Supervisor, asked: asyncio.Event) -> bool:
@@ -171,6 +187,7 @@ async def run_demo(config_of: Callable[[list[str]], Config], out: TextIO) -> int
             f"receivers.llm.providers={{openai: {{base_url: {model.url}}}, anthropic: {{base_url: {model.url}}}}}",
             # A folder of its own: the token of the console that `spangate run` shows lies beside its database.
             f"extensions.storage.url=sqlite:///./{_DEMO_FOLDER}/spangate.db",
+            f"extensions.session_state.url=lmdb:./{_DEMO_FOLDER}/state",
         ]
         config = config_of(overrides)
         argv = [part for override in overrides for part in ("--set", override)]

@@ -14,7 +14,7 @@ extensions:
   health_check: {endpoint: 127.0.0.1:13133}
   console: {endpoint: 127.0.0.1:4001}
   storage: {url: "sqlite:///./data/spangate.db", retention: 30d, content: redacted}
-  session_state: {url: "memory:"}
+  session_state: {url: "lmdb:./data/state"}
 
 receivers:
   llm: {endpoint: 127.0.0.1:4000}   # the built-in providers, with the client's own keys

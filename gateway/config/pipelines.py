@@ -114,9 +114,10 @@ def _check_workers(components: Components, report: Report) -> None:
     shared = any(getattr(components.valid["extensions"].get(name), "shared", False) for name in states)
     if not shared and any(type_of(name) == "session" for name in _used(service, "processors")):
         text = (
-            "each worker remembers sessions of its own, since memory: is not shared; write 1 where that is not wanted"
+            "several workers need session state that they share, and memory: is each one's own; "
+            "add session_state: {url: lmdb:./data/state} to the extensions, or write 1"
         )
-        report.warn(("service", "workers"), text)
+        report.error(("service", "workers"), text)
 
 
 def _warn_of_unused(service: ServiceConfig, components: Components, report: Report) -> None:

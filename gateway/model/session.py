@@ -37,6 +37,9 @@ CONFIDENCE: dict[SessionSource, float] = {
 }
 """How sure each source is: what was named beats what was found, and what was found beats what timing suggests."""
 
+LOCAL_CONFIDENCE = 0.5
+"""Of what the source would be worth where the place is a `local` one: others may know better."""
+
 MAX_SESSION_ID = 200
 """Printable ASCII characters, so that every store takes it."""
 
@@ -92,6 +95,8 @@ class Place(NamedTuple):
     """The exchange that learnt the key."""
     key: int = -1
     """Which one it was, in the order of `Claim.keys`."""
+    local: bool = False
+    """This process alone says so, since the engine that others share does not answer."""
 
 
 class Lesson(NamedTuple):

@@ -1,6 +1,7 @@
 """Finds out who speaks and which session an exchange belongs to, before anything goes upstream. Judges nothing."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
@@ -149,6 +150,14 @@ class SessionProcessor(Processor):
             exchange.user = user_of(reading, self.ignored)
         if exchange.session.source != "new" or self._lineage:
             self._threads.on_tail(exchange)
+
+    def sweep(self) -> None:
+        """Once a second or so."""
+        self._state.sweep(time.time_ns())
+
+    def close(self) -> None:
+        """The last call."""
+        self._state.close()
 
     def counters(self) -> dict[str, int]:
         """`ignored.<where>`: what could not be an id or a label; and what the state had to forget."""

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from gateway.contracts import SessionState
 from gateway.model.exchange import Refusal
 from gateway.model.message import RequestReading
-from gateway.model.session import CONFIDENCE, MAX_SESSION_ID, Claim, Place, SessionRef, SessionSource
+from gateway.model.session import CONFIDENCE, LOCAL_CONFIDENCE, MAX_SESSION_ID, Claim, Place, SessionRef, SessionSource
 from gateway.sessions.identity import HeaderMap, Identity, user_of
 from gateway.sessions.ids import fresh, is_fresh
 from gateway.sessions.lineage import Clue
@@ -209,7 +209,7 @@ def _resolution(asked: _Asked, place: Place | None) -> Resolution:
     session = SessionRef(
         place.session_id,
         source,
-        confidence,
+        confidence * (LOCAL_CONFIDENCE if place.local else 1.0),
         place.sequence,
         place.sequence == 1 and _may_head(identity),
         place.how == "named" and supplied and place.session_id == claim.session_id,

@@ -1,26 +1,43 @@
 """What a user writes about session state. No I/O."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from gateway.units import ConfigModel
+from gateway.units import ConfigModel, PositiveDuration
+
+_MEMORY_SESSIONS, _SHARED_SESSIONS = 20_000, 1_000_000
 
 
 def _engine(url: str) -> str:
-    if url != "memory:":
-        engine = url.partition(":")[0]
-        raise ValueError(f"{engine}: is no engine for session state in this version; valid: memory:")
-    return url
+    engine, _, place = url.partition(":")
+    if url == "memory:" or (engine == "lmdb" and place):
+        return url
+    if engine == "lmdb":
+        raise ValueError("lmdb: names no folder; write one such as lmdb:./data/state")
+    raise ValueError(f"{engine}: is no engine for session state in this version; valid: memory:, lmdb:PATH")
 
 
 class SessionStateConfig(ConfigModel):
     url: Annotated[str, AfterValidator(_engine)] = "memory:"
-    """memory: is lost when the process ends, and not shared."""
-    max_sessions: int = Field(default=20_000, ge=1)
-    """The least recently used ones are forgotten first; 800 bytes for a single call, up to 8 KB for 30 turns."""
+    """memory: is one worker's own, and lost when the process ends. lmdb:PATH, a folder, is shared and kept."""
+    max_sessions: int | None = Field(default=None, ge=1)
+    """The least recently used ones are forgotten first. None: 20,000 in memory, of 800 bytes for a single
+    call and up to 8 KB for 30 turns; 1,000,000 in LMDB."""
+    keep: PositiveDuration = 30 * 86400.0
+    """How long a session is known after its latest input; in memory only the number counts."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Of LMDB's files; None for memory."""
+        return Path(self.url.removeprefix("lmdb:")) if self.shared else None
 
     @property
     def shared(self) -> bool:
         """Whether all workers remember the same sessions."""
         return self.url != "memory:"
+
+    @property
+    def limit(self) -> int:
+        return self.max_sessions or (_SHARED_SESSIONS if self.shared else _MEMORY_SESSIONS)

@@ -130,6 +130,12 @@ class MemoryState:
         if session is not None:
             session.closed = True
 
+    def sweep(self, now_ns: int) -> None:
+        """Nothing: what is used least goes where there is no more room."""
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
     # An id was named
 
     def _named(self, claim: Claim, now_ns: int) -> Place | None:

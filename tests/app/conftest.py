@@ -54,6 +54,20 @@ class WatchedGateway(Gateway):
         finally:
             connection.close()
 
+    def sequences(self) -> dict[str, list[tuple[int, bool]]]:
+        """(sequence, header) of each exchange, by session, in order."""
+        connection = sqlite3.connect(f"file:{self._folder / 'spangate.db'}?mode=ro", uri=True)
+        try:
+            found: dict[str, list[tuple[int, bool]]] = {}
+            rows = connection.execute(
+                "SELECT session_id, session_sequence, session_header FROM exchanges ORDER BY session_sequence"
+            )
+            for session, sequence, header in rows:
+                found.setdefault(session, []).append((sequence, bool(header)))
+            return found
+        finally:
+            connection.close()
+
     async def healthy(self, status: int, workers: int | None = None) -> dict[str, Any]:
         """What health says, once it answers with this status, and knows of so many workers."""
         async with asyncio.timeout(DEADLINE_S), aiohttp.ClientSession() as session:
@@ -79,7 +93,8 @@ class WatchedGateway(Gateway):
 class Caller:
     """A client of the gateway's that keeps what it was answered."""
 
-    def __init__(self, gateway: Gateway, session: aiohttp.ClientSession) -> None:
+    def __init__(self, gateway: Gateway, session: aiohttp.ClientSession, headers: dict[str, str] | None = None) -> None:
+        self._headers = headers or {}
         self.statuses: list[int] = []
         self.exchanges: list[str] = []
         self._url = f"{gateway.openai_url}/chat/completions"
@@ -87,7 +102,7 @@ class Caller:
 
     async def call(self, text: str = "What is a span?") -> bytes:
         body = {"model": "demo", "messages": [{"role": "user", "content": text}]}
-        async with self._session.post(self._url, json=body) as answer:
+        async with self._session.post(self._url, json=body, headers=self._headers) as answer:
             read = await answer.read()
             self.statuses.append(answer.status)
             self.exchanges.append(answer.headers["x-spangate-exchange"])

@@ -6,26 +6,43 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from gateway.demo.model import BuiltinModel
-from tests.app.conftest import Caller, WatchedGateway, gone
+from gateway.state.lmdb import LmdbState
+from gateway.state.secret import kept_secret
+from tests.app.conftest import DEADLINE_S, Caller, WatchedGateway, gone
 from tests.e2e.span_sink import SpanSink
 
-TWO = {"service": {"workers": 2}}
+
+def two(folder: Path) -> dict[str, Any]:
+    """Two workers; the harness' own extensions and the state that they share."""
+    extensions = ["health_check", "console", "storage", "session_state"]
+    return {
+        "extensions": {"session_state": {"url": f"lmdb:{folder / 'state'}"}},
+        "service": {"workers": 2, "extensions": extensions},
+    }
+
+
 CONNECTIONS = 64
 """The kernel deals new connections by a hash of their ports: that one of two workers gets none has a chance of 2^-63."""
 
 
 @pytest.fixture
 async def gateway(model: BuiltinModel, tmp_path: Path) -> AsyncIterator[WatchedGateway]:
-    async with WatchedGateway(tmp_path, model.url, TWO) as gateway:
-        while "spangate is ready" not in gateway.log:  # health answers as soon as there is one worker
-            await asyncio.sleep(0.02)
+    async with WatchedGateway(tmp_path, model.url, two(tmp_path)) as gateway:
+        await ready(gateway)
         yield gateway
+
+
+async def ready(gateway: WatchedGateway) -> None:
+    """All of it: health answers as soon as there is one worker."""
+    while "spangate is ready" not in gateway.log:
+        await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -129,7 +146,8 @@ class ResourceSink(SpanSink):
 
 async def test_each_worker_is_an_instance_of_its_own_to_a_store_of_spans(model: BuiltinModel, tmp_path: Path) -> None:
     async with ResourceSink() as sink:
-        config = sink.config | {"service": sink.config["service"] | TWO["service"]}
+        config = sink.config | two(tmp_path)
+        config["service"] |= sink.config["service"]
         async with (
             WatchedGateway(tmp_path, model.url, config) as gateway,
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
@@ -139,3 +157,91 @@ async def test_each_worker_is_an_instance_of_its_own_to_a_store_of_spans(model: 
             for exchange in caller.exchanges:
                 await sink.span(exchange)
         assert len(sink.instances) == 2
+
+
+def in_order(count: int) -> list[tuple[int, bool]]:
+    """The sequence of a session, whose first exchange is its header."""
+    return [(number, number == 1) for number in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [{"x-session-id": "talk"}, {"x-claude-code-session-id": "talk", "authorization": "Bearer k"}],
+    ids=["explicit", "borrowed, so of the key's owner alone"],
+)
+async def test_a_session_is_one_whichever_worker_serves_it_and_after_kills_and_restarts(
+    model: BuiltinModel, tmp_path: Path, names: dict[str, str]
+) -> None:
+    served = 0
+    for end in ("kill", "stop"):
+        async with (
+            WatchedGateway(tmp_path, model.url, two(tmp_path)) as gateway,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
+        ):
+            await ready(gateway)
+            caller = Caller(gateway, session, names)
+            await caller.calls(CONNECTIONS)
+            served += CONNECTIONS
+            if end == "kill":
+                for pid in gateway.children("worker"):
+                    os.kill(pid, signal.SIGKILL)
+                    await gone(pid)
+                await caller.calls(CONNECTIONS)
+                served += CONNECTIONS
+            await gateway.stop()
+        assert caller.statuses.count(200) == len(caller.statuses)
+    [sequence] = gateway.sequences().values()
+    numbers = [number for number, _ in sequence]
+    assert numbers == sorted(set(numbers)), "no place was given away twice"
+    assert numbers[-1] == served
+    assert [number for number, header in sequence if header] == [1]
+
+
+async def test_two_users_who_name_the_same_session_are_kept_apart_by_all_workers(
+    gateway: WatchedGateway,
+) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+        callers = [
+            Caller(gateway, session, {"x-claude-code-session-id": "talk", "authorization": f"Bearer {key}"})
+            for key in ("alice", "bob")
+        ]
+        for caller in callers:
+            await caller.calls(CONNECTIONS // 2)
+    await gateway.stop()
+    found = gateway.sequences()
+    assert [*found.values()] == [in_order(CONNECTIONS // 2)] * 2
+    [first, beside] = sorted(found)
+    assert first == "talk"
+    assert beside.startswith("talk~")
+
+
+async def test_workers_forget_sessions_that_are_too_old(model: BuiltinModel, tmp_path: Path) -> None:
+    config = two(tmp_path)
+    config["extensions"]["session_state"]["keep"] = "100ms"
+    async with (
+        WatchedGateway(tmp_path, model.url, config) as gateway,
+        aiohttp.ClientSession() as session,
+    ):
+        await ready(gateway)
+        await Caller(gateway, session, {"x-session-id": "talk"}).call()
+        state = LmdbState(tmp_path / "state", kept_secret(tmp_path / "state"))
+        async with asyncio.timeout(DEADLINE_S):
+            while state.counts()["sessions"]:
+                await asyncio.sleep(0.02)
+        state.close()
+        await gateway.stop()
+    assert sum(each["session"].get("sessions_expired", 0) for each in gateway.all_totals()) == 1
+
+
+async def test_the_secret_behind_principals_is_in_no_log(gateway: WatchedGateway, tmp_path: Path) -> None:
+    secret = (tmp_path / "state" / "principals.key").read_bytes()
+    await gateway.stop()
+    assert secret.hex() not in gateway.log
+    assert repr(secret) not in gateway.log
+
+
+async def test_a_state_that_cannot_be_had_is_said_at_the_start(tmp_path: Path, model: BuiltinModel) -> None:
+    (tmp_path / "state").touch()
+    gateway = WatchedGateway(tmp_path, model.url, two(tmp_path))
+    with pytest.raises(AssertionError, match="extensions::session_state::url"):
+        await gateway.start()

@@ -62,11 +62,24 @@ def test_the_embedded_default_listens_where_the_contract_says(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("workers", ["2", "auto"])
-def test_several_workers_that_share_no_sessions_are_warned_of(tmp_path: Path, workers: str) -> None:
-    config = load(REGISTRY, [embedded({}, tmp_path)], [f"service.workers={workers}"], {})
-    (warning,) = config.warnings
-    assert warning.startswith("service::workers: ")
-    assert "is not shared" in warning
+def test_several_workers_must_share_their_sessions(tmp_path: Path, workers: str) -> None:
+    written = [f"service.workers={workers}"]
+    assert load(REGISTRY, [embedded({}, tmp_path)], written, {}).warnings == ()
+    with pytest.raises(ConfigErrors) as caught:
+        load(REGISTRY, [embedded({}, tmp_path)], [*written, "extensions.session_state.url='memory:'"], {})
+    (error,) = caught.value.errors
+    assert error.startswith("service::workers: ")
+    assert "lmdb:./data/state" in error
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [("lmdb:", "names no folder"), ("etcd://h", "valid: memory:, lmdb:PATH"), ("memory:/x", "valid: memory:")],
+)
+def test_an_engine_that_is_none_is_told(tmp_path: Path, url: str, says: str) -> None:
+    with pytest.raises(ConfigErrors, match=says) as caught:
+        load(REGISTRY, [embedded({}, tmp_path)], [f"extensions.session_state.url='{url}'"], {})
+    assert caught.value.errors[0].startswith("extensions::session_state::url: ")
 
 
 def test_several_workers_without_sessions_have_nothing_to_share() -> None:

@@ -75,6 +75,21 @@ def test_what_is_surer_comes_first(
     assert session.client_supplied is (source not in ("window", "new"))
 
 
+class LocalState(MemoryState):
+    """Stands in for an engine that fails."""
+
+    def resolve(self, claim: Claim, now_ns: int) -> Place | None:
+        place = super().resolve(claim, now_ns)
+        return None if place is None else place._replace(local=True)
+
+
+def test_what_this_process_alone_says_is_half_as_sure() -> None:
+    world = World()
+    world.resolver = Resolver(Sources([]), LocalState(), Rules())
+    session = world.ask(EXPLICIT).session
+    assert (session.id, session.source, session.confidence) == ("talk", "explicit", 0.5)
+
+
 def test_surer_sources_have_more_confidence() -> None:
     world = World()
     found = [

@@ -1,21 +1,40 @@
 """Every engine for session state runs through the same suite, `test_contract.py`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from gateway.contracts import SessionState
+from gateway.state.fallback import FallbackState
+from gateway.state.lmdb import LmdbState
+from gateway.state.lmdb_file import StateFileError
 from gateway.state.memory import MemoryState
 
 
-def memory(window_s: float = 45.0, close_after_s: float = 86400.0) -> SessionState:
-    return MemoryState(window_s, close_after_s)
+def memory(folder: Path) -> SessionState:
+    return MemoryState(45.0, 86400.0)
 
 
-ENGINES: dict[str, Callable[[], SessionState]] = {"memory": memory}
-"""How to open each one, empty, with a window of 45 s and closing after 24 h. A new engine is a line here."""
+def lmdb(folder: Path) -> LmdbState:
+    return LmdbState(folder, b"secret", 45.0, 86400.0)
+
+
+def lmdb_with_memory_behind_it(folder: Path) -> SessionState:
+    return FallbackState(lambda: lmdb(folder), StateFileError, MemoryState(45.0, 86400.0))
+
+
+ENGINES: dict[str, Callable[[Path], SessionState]] = {
+    "memory": memory,
+    "lmdb": lmdb,
+    "lmdb with memory behind it": lmdb_with_memory_behind_it,
+}
+"""How to open each one, empty, with a window of 45 s and closing after 24 h. A new engine is a line here; the folder is
+for one that needs files."""
 
 
 @pytest.fixture(params=sorted(ENGINES))
-def state(request: pytest.FixtureRequest) -> SessionState:
-    return ENGINES[request.param]()
+def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SessionState]:
+    state = ENGINES[request.param](tmp_path)
+    yield state
+    state.close()

@@ -1,0 +1,118 @@
+"""A shared engine with this process's own memory behind it: what the engine fails at is done locally, and marked.
+
+No exchange waits for an engine that is down, and none is refused because of it.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import structlog
+
+from gateway.contracts import SessionState
+from gateway.model.session import Claim, Lesson, Place, Thread
+
+_log = structlog.get_logger("gateway.state")
+
+_TRIES_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 15.0)
+_STEADY_S = 30.0
+"""Without a failure, until it counts as well again: on a full disk an engine opens, and fails at the next session."""
+
+Result = TypeVar("Result")
+
+
+class Engine(SessionState, Protocol):
+    """One that answers at once."""
+
+    def resolve(self, claim: Claim, now_ns: int) -> Place | None: ...
+
+
+class FallbackState:
+    """Implements `contracts.SessionState`."""
+
+    def __init__(
+        self,
+        opened: Callable[[], Engine],
+        failure: type[Exception],
+        local: Engine,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`opened`: the engine, anew; it and its calls raise `failure`, after which it is closed and opened again."""
+        self._opened = opened
+        self._failure = failure
+        self._local = local
+        self._clock = clock
+        self._engine: Engine | None = None
+        self._engines: Counter[str] = Counter()
+        """What engines counted that are closed."""
+        self._counted: Counter[str] = Counter()
+        self._failures = 0
+        self._failed_at = self._again_at = -1.0
+        self._reopen()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Those of the engine and of this memory; `failed`: calls that the engine failed at; `local`: sessions that
+        were resolved here."""
+        engine = self._engine.counters if self._engine is not None else Counter()
+        return self._engines + engine + self._local.counters + self._counted
+
+    def resolve(self, claim: Claim, now_ns: int) -> Place | None:
+        done, place = self._tried(lambda engine: engine.resolve(claim, now_ns))
+        if done:
+            return place
+        self._counted["local"] += 1
+        place = self._local.resolve(claim, now_ns)
+        return None if place is None else place._replace(local=True)
+
+    def learn(self, lesson: Lesson) -> Thread:
+        done, thread = self._tried(lambda engine: engine.learn(lesson))
+        return thread if done and thread is not None else self._local.learn(lesson)
+
+    def end(self, workspace: str, session_id: str) -> None:
+        self._tried(lambda engine: engine.end(workspace, session_id))
+        self._local.end(workspace, session_id)
+
+    def sweep(self, now_ns: int) -> None:
+        self._tried(lambda engine: engine.sweep(now_ns))
+        self._local.sweep(now_ns)
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+
+    def _tried(self, call: Callable[[Engine], Result]) -> tuple[bool, Result | None]:
+        """Whether the engine did it, and what it said."""
+        if self._engine is None and (self._clock() < self._again_at or not self._reopen()):
+            return False, None
+        assert self._engine is not None
+        try:
+            result = call(self._engine)
+        except self._failure as error:
+            self._failed(error)
+            return False, None
+        if self._failures and self._clock() - self._failed_at >= _STEADY_S:
+            _log.info("session state works again")
+            self._failures = 0
+        return True, result
+
+    def _reopen(self) -> bool:
+        try:
+            self._engine = self._opened()
+        except self._failure as error:
+            self._failed(error)
+            return False
+        return True
+
+    def _failed(self, error: Exception) -> None:
+        if self._engine is not None:
+            self._engines += self._engine.counters
+            self._engine.close()
+            self._engine = None
+        if not self._failures:
+            _log.error("session state fails; sessions are this worker's own until it works again", error=str(error))
+        self._counted["failed"] += 1
+        self._failed_at = self._clock()
+        self._again_at = self._failed_at + _TRIES_AGAIN_S[min(self._failures, len(_TRIES_AGAIN_S) - 1)]
+        self._failures += 1

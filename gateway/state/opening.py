@@ -1,0 +1,41 @@
+"""From what a user wrote to an engine and the secret that goes with it."""
+
+import os
+
+import structlog
+
+from gateway.contracts import SessionState
+from gateway.state.config import SessionStateConfig
+from gateway.state.fallback import FallbackState
+from gateway.state.memory import MemoryState
+from gateway.state.secret import kept_secret
+
+_log = structlog.get_logger("gateway.state")
+
+
+def session_state(config: SessionStateConfig, secret: bytes, window_s: float, close_after_s: float) -> SessionState:
+    """The engine; `secret` is `principals_secret`'s. Never raises: what cannot be opened is tried again later."""
+    folder = config.folder
+    if folder is None:
+        return MemoryState(window_s, close_after_s, config.limit)
+    from gateway.state.lmdb import LmdbState  # only who shares sessions waits for its import
+    from gateway.state.lmdb_file import StateFileError
+
+    return FallbackState(
+        lambda: LmdbState(folder, secret, window_s, close_after_s, config.limit, config.keep),
+        StateFileError,
+        MemoryState(window_s, close_after_s, config.limit),
+    )
+
+
+def principals_secret(config: SessionStateConfig) -> bytes:
+    """What makes principals of credentials: the same for all who share the state, at any time."""
+    if config.folder is None:
+        return os.urandom(32)  # principals are compared within this process only, so it need not outlive it
+    try:
+        return kept_secret(config.folder)
+    except OSError as error:
+        _log.error(
+            "the secret beside the session state cannot be had; sessions are this worker's own", error=str(error)
+        )
+        return os.urandom(32)
