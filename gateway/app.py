@@ -218,7 +218,7 @@ def _processor(
     if isinstance(written, SessionConfig):
         kept = config.extension(SessionStateConfig) or SessionStateConfig()
         secret = principals_secret(kept)
-        state = session_state(kept, secret, written.window, written.close_after)
+        state = session_state(kept, secret, written.window, written.close_after, worker_count(config))
         return SessionProcessor(written, state, reading, secret, answered)
     if isinstance(written, PolicyConfig):
         return PolicyProcessor(written, policies)

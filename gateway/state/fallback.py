@@ -28,12 +28,17 @@ class Engine(SessionState, Protocol):
     def resolve(self, claim: Claim, now_ns: int) -> Place | None: ...
 
 
+class SharedEngine(Engine, Protocol):
+    def knows(self, claim: Claim) -> bool:
+        """Whether one of the claim's keys was learnt; changes nothing."""
+
+
 class FallbackState:
     """Implements `contracts.SessionState`."""
 
     def __init__(
         self,
-        opened: Callable[[], Engine],
+        opened: Callable[[], SharedEngine],
         failure: type[Exception],
         local: Engine,
         clock: Callable[[], float] = time.monotonic,
@@ -43,7 +48,7 @@ class FallbackState:
         self._failure = failure
         self._local = local
         self._clock = clock
-        self._engine: Engine | None = None
+        self._engine: SharedEngine | None = None
         self._engines: Counter[str] = Counter()
         """What engines counted that are closed."""
         self._counted: Counter[str] = Counter()
@@ -66,6 +71,11 @@ class FallbackState:
         place = self._local.resolve(claim, now_ns)
         return None if place is None else place._replace(local=True)
 
+    def knows(self, claim: Claim) -> bool:
+        """Yes also while the engine fails: then no other worker can teach this one anything."""
+        done, known = self._tried(lambda engine: engine.knows(claim))
+        return known is True if done else True
+
     def learn(self, lesson: Lesson) -> Thread:
         done, thread = self._tried(lambda engine: engine.learn(lesson))
         return thread if done and thread is not None else self._local.learn(lesson)
@@ -82,7 +92,7 @@ class FallbackState:
         if self._engine is not None:
             self._engine.close()
 
-    def _tried(self, call: Callable[[Engine], Result]) -> tuple[bool, Result | None]:
+    def _tried(self, call: Callable[[SharedEngine], Result]) -> tuple[bool, Result | None]:
         """Whether the engine did it, and what it said."""
         if self._engine is None and (self._clock() < self._again_at or not self._reopen()):
             return False, None

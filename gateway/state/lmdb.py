@@ -61,6 +61,10 @@ class LmdbState:
     def resolve(self, claim: Claim, now_ns: int) -> Place | None:
         return self._file.write(lambda transaction: self._rules.resolve(self._tables(transaction), claim, now_ns))
 
+    def knows(self, claim: Claim) -> bool:
+        """Whether one of the claim's keys was learnt; changes nothing."""
+        return self._file.write(lambda transaction: self._rules.knows(self._tables(transaction), claim))
+
     def learn(self, lesson: Lesson) -> Thread:
         return self._file.write(lambda transaction: self._rules.learn(self._tables(transaction), lesson))
 

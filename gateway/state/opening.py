@@ -8,24 +8,31 @@ from gateway.contracts import SessionState
 from gateway.state.config import SessionStateConfig
 from gateway.state.fallback import FallbackState
 from gateway.state.memory import MemoryState
+from gateway.state.patience import PatientState
 from gateway.state.secret import kept_secret
 
 _log = structlog.get_logger("gateway.state")
 
 
-def session_state(config: SessionStateConfig, secret: bytes, window_s: float, close_after_s: float) -> SessionState:
-    """The engine; `secret` is `principals_secret`'s. Never raises: what cannot be opened is tried again later."""
+def session_state(
+    config: SessionStateConfig, secret: bytes, window_s: float, close_after_s: float, workers: int
+) -> SessionState:
+    """The engine for one of so many workers; `secret` is `principals_secret`'s.
+
+    Never raises: what cannot be opened is tried again later.
+    """
     folder = config.folder
     if folder is None:
         return MemoryState(window_s, close_after_s, config.limit)
     from gateway.state.lmdb import LmdbState  # only who shares sessions waits for its import
     from gateway.state.lmdb_file import StateFileError
 
-    return FallbackState(
+    shared = FallbackState(
         lambda: LmdbState(folder, secret, window_s, close_after_s, config.limit, config.keep),
         StateFileError,
         MemoryState(window_s, close_after_s, config.limit),
     )
+    return PatientState(shared) if workers > 1 else shared
 
 
 def principals_secret(config: SessionStateConfig) -> bytes:

@@ -115,6 +115,10 @@ class SessionRules:
                 return self._continue(tables, turn, index, claim, now_ns)
         return self._follow(tables, claim, now_ns)
 
+    def knows(self, tables: Tables, claim: Claim) -> bool:
+        """Whether one of the claim's keys would be followed that counts however long ago it was learnt."""
+        return any(not key.within_ns and _learnt(tables, key, claim, 0) is not None for key in claim.keys)
+
     def learn(self, tables: Tables, lesson: Lesson) -> Thread:
         key = session_key(lesson.workspace, lesson.session_id)
         session = tables.session(key)

@@ -101,7 +101,10 @@ class Caller:
         self._session = session
 
     async def call(self, text: str = "What is a span?") -> bytes:
-        body = {"model": "demo", "messages": [{"role": "user", "content": text}]}
+        return await self.ask([{"role": "user", "content": text}])
+
+    async def ask(self, messages: list[dict[str, str]]) -> bytes:
+        body = {"model": "demo", "messages": messages}
         async with self._session.post(self._url, json=body, headers=self._headers) as answer:
             read = await answer.read()
             self.statuses.append(answer.status)

@@ -1,6 +1,7 @@
 """Several workers behind one address: all of them serve, and each can die alone."""
 
 import asyncio
+import json
 import os
 import signal
 from collections import Counter
@@ -195,6 +196,22 @@ async def test_a_session_is_one_whichever_worker_serves_it_and_after_kills_and_r
     assert numbers == sorted(set(numbers)), "no place was given away twice"
     assert numbers[-1] == served
     assert [number for number, header in sequence if header] == [1]
+
+
+async def test_a_conversation_that_names_nothing_is_one_session_over_all_workers(
+    gateway: WatchedGateway, strangers: Caller
+) -> None:
+    talks, turns = 8, 12
+
+    async def talk(number: int) -> None:
+        said = [{"role": "user", "content": f"Talk {number} is about whales. Question 0?"}]
+        for turn in range(1, turns + 1):
+            answer = json.loads(await strangers.ask(said))
+            said += [answer["choices"][0]["message"], {"role": "user", "content": f"Question {turn}?"}]
+
+    await asyncio.gather(*(talk(number) for number in range(talks)))
+    await gateway.stop()
+    assert sorted(len(found) for found in gateway.sequences().values()) == [turns] * talks
 
 
 async def test_two_users_who_name_the_same_session_are_kept_apart_by_all_workers(

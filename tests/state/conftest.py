@@ -10,6 +10,7 @@ from gateway.state.fallback import FallbackState
 from gateway.state.lmdb import LmdbState
 from gateway.state.lmdb_file import StateFileError
 from gateway.state.memory import MemoryState
+from gateway.state.patience import PatientState
 
 
 def memory(folder: Path) -> SessionState:
@@ -27,6 +28,7 @@ def lmdb_with_memory_behind_it(folder: Path) -> SessionState:
 ENGINES: dict[str, Callable[[Path], SessionState]] = {
     "memory": memory,
     "lmdb": lmdb,
+    "lmdb for several workers": lambda folder: PatientState(lmdb(folder), [0.0]),
     "lmdb with memory behind it": lmdb_with_memory_behind_it,
 }
 """How to open each one, empty, with a window of 45 s and closing after 24 h. A new engine is a line here; the folder is

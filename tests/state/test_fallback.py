@@ -25,6 +25,10 @@ class ShakyEngine(MemoryState):
         self.shaker.shake()
         return super().resolve(claim, now_ns)
 
+    def knows(self, claim: Claim) -> bool:
+        self.shaker.shake()
+        return False
+
     def learn(self, lesson: Lesson) -> Thread:
         self.shaker.shake()
         return super().learn(lesson)
@@ -129,6 +133,12 @@ def test_what_an_engine_counted_is_not_forgotten_with_it(shaker: Shaker) -> None
     shaker.down = True
     place(shaker.state, explicit())
     assert shaker.state.counters["sessions_forgotten"] == 3
+
+
+def test_while_it_is_down_nobody_waits_for_what_others_learn(shaker: Shaker) -> None:
+    assert not shaker.state.knows(claim())
+    shaker.down = True
+    assert shaker.state.knows(claim())
 
 
 def test_other_errors_are_not_taken_for_an_outage(shaker: Shaker) -> None:

@@ -217,7 +217,7 @@ def test_what_is_kept_of_a_session_of_thirty_turns_is_small(tmp_path: Path) -> N
 
 
 def opened(folder: Path) -> SessionState:
-    return session_state(SessionStateConfig(url=f"lmdb:{folder}"), b"secret", 45.0, 86400.0)
+    return session_state(SessionStateConfig(url=f"lmdb:{folder}"), b"secret", 45.0, 86400.0, workers=1)
 
 
 def test_a_disk_that_is_full_for_a_while_costs_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
