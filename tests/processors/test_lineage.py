@@ -214,6 +214,7 @@ async def test_an_answer_is_learnt_before_the_tail_where_an_agent_is_faster() ->
     assert second.session is not None
     assert (second.session.id, second.session.parent_exchange) == (first.session.id, "e-1")
     gateway.finish(second, answer("ok"))
+    assert first.session.parent_exchange is None  # not itself: it is learnt once
     assert gateway.ask(chat("hi", "Hello", "go on", "ok", "more"), answer("x")).parent_exchange == "e-2"
 
 
@@ -366,6 +367,45 @@ async def test_what_broke_off_is_found_by_what_came() -> None:
     gateway.finish(first, f"data: {json.dumps(chunk)}\n\n".encode(), end="client_gone")
     assert first.session is not None
     assert gateway.ask(chat("hi", "Hel", "go on"), answer("ok")).id == first.session.id
+
+
+async def test_what_was_refused_for_its_session_leaves_nothing() -> None:
+    gateway = Gateway()
+    gateway.ask(chat("hi"), answer("Hello"), x_session_id="talk", x_session_end="true")
+    refused = gateway.begin(chat("more"), x_session_id="talk")
+    assert refused.refusal is not None
+    gateway.finish(refused, {"error": {"message": "closed"}}, status=410)
+    assert len(gateway.state) == 1
+
+
+async def test_a_session_that_its_only_exchange_ended_is_continued_by_nobody() -> None:
+    gateway = Gateway()
+    first = gateway.ask(chat("hi"), answer("Hello"), x_session_end="true")
+    found = gateway.ask(chat("hi", "Hello", "go on"), answer("ok"))
+    assert (found.source, found.sequence) == ("new", 1)
+    assert found.id != first.id
+
+
+async def test_a_part_of_a_chain_is_no_history() -> None:
+    gateway = Gateway("openai_responses")
+    output = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Welcome"}]}]
+    gateway.ask({"model": "m", "input": "hi"}, {"id": "resp_1", "status": "completed", "output": output})
+    thanks = {"model": "m", "input": "thanks", "previous_response_id": "resp_1"}
+    first = gateway.ask(thanks, {"id": "resp_2", "status": "completed", "output": output})
+    whole = [{"role": "user", "content": "thanks"}, *output, {"role": "user", "content": "more"}]
+    other = gateway.ask({"model": "m", "input": whole}, {"id": "resp_3", "status": "completed", "output": output})
+    assert other.id != first.id
+
+
+async def test_ids_of_calls_that_are_counted_up_say_nothing() -> None:
+    gateway = Gateway()
+    call = {"id": "call_1", "type": "function", "function": {"name": "ls", "arguments": "{}"}}
+    first = gateway.ask(chat("hi"), answer(None, tool_calls=[call]))
+    cut = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "file.txt"},
+    ]
+    assert gateway.ask({"model": "m", "messages": cut}, answer("One file.")).id != first.id
 
 
 async def test_without_lineage_nothing_is_found() -> None:
