@@ -27,6 +27,7 @@ from gateway.state.memory import MemoryState
 
 START_NS = 1_790_000_000_000_000_000
 _LIMIT = 1 << 24
+FOUND = SessionConfig(lineage=True)
 
 
 class Score(NamedTuple):
@@ -132,7 +133,7 @@ def _captured(body: dict[str, Any]) -> Captured:
 
 def bytes_a_session(turns: int, sessions: int = 300) -> float:
     """What the memory engine holds for each of so many conversations, keys and all."""
-    replay = Replay(SessionConfig())
+    replay = Replay(FOUND)
     replay.sessions_of(traffic(7, sessions, (turns, turns)))
     return held(replay.state) / len(replay.state)
 
@@ -160,19 +161,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     alone, named = traffic(options.seed), traffic(options.seed, users=5)
     if options.write is not None:
         options.write.write_text("".join(json.dumps(call._asdict()) + "\n" for call in alone))
-    by_principal = SessionConfig(anonymous="principal")
+    by_principal = SessionConfig(lineage=True, anonymous="principal")
     print(f"{len(alone)} requests of 200 conversations, seed {options.seed}; F1 over pairs of requests")
     for name, calls, config in (
-        ("lineage", alone, SessionConfig()),
-        ("the 45 s window alone, anonymous: principal", alone, SessionConfig(lineage=False, anonymous="principal")),
+        ("lineage", alone, FOUND),
+        ("the 45 s window alone, anonymous: principal", alone, SessionConfig(anonymous="principal")),
         ("lineage and window, anonymous: principal", alone, by_principal),
-        ("lineage, five users with x-user-id", named, SessionConfig()),
-        ("the 45 s window alone, five users", named, SessionConfig(lineage=False)),
+        ("lineage, five users with x-user-id", named, FOUND),
+        ("the 45 s window alone, five users", named, SessionConfig()),
     ):
         replay = Replay(config)
         found = score([call.conversation for call in calls], replay.sessions_of(calls))
         print(f"{name:45} F1 {found.f1:.4f}  precision {found.precision:.4f}  recall {found.recall:.4f}")
-        if config == SessionConfig() and calls is alone:
+        if config == FOUND and calls is alone:
             took = [took_ns for messages, took_ns in replay.took_ns if 18 <= messages <= 22]
             print(f"{'resolving 20 messages, memory, p50':45} {median(took) / 1000:.1f} µs of {len(took)}")
     print(f"{'state of a session of 30 turns, memory':45} {bytes_a_session(30) / 1000:.1f} KB")

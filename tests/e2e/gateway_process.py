@@ -155,7 +155,7 @@ def _config(folder: Path, model_url: str, proxy: int, console: int, health: int)
                 "providers": {name: {"base_url": model_url} for name in PROVIDERS},
             }
         },
-        "processors": {"session": {}},
+        "processors": {"session": {"lineage": True}},
         "exporters": {"store": {}},
         "service": {
             "extensions": ["health_check", "console", "storage"],
