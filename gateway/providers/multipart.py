@@ -21,7 +21,8 @@ _ALWAYS_TEXT = frozenset({"prompt", "model", "keywords", "instructions", "input"
 """SECURITY: named as a file's, what a model reads would be hidden from agents."""
 _BOUNDARY = re.compile(r"boundary([*0-9]*)\s*=", re.IGNORECASE)
 _NAME = re.compile(rb"(?:^|[;\s])name([*0-9]*)\s*=", re.IGNORECASE)
-_QUOTED = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"')
+_QUOTED = (re.compile(rb'"(?:[^"\\]|\\.)*+"?'), re.compile(rb'"[^"]*"'))
+"""With escapes, and as servers read it that know none: browsers send a file's name with its backslashes as it is."""
 _CHARSET = re.compile(rb"charset[*0-9]*\s*=\s*[\"']?([^\"';\s]*)", re.IGNORECASE)
 _PLAIN_CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
 _PLAIN_ENCODINGS = frozenset({b"7bit", b"8bit", b"binary"})
@@ -190,7 +191,8 @@ class _Part:
             self.name = options.get(b"name", b"").decode("utf-8", "replace")
             self.file_name = options.get(b"filename", b"").decode("utf-8", "replace")
             escaped = "\\" in self.name or "%" in self.name
-            return clear and not escaped and _NAME.findall(_QUOTED.sub(b"", value)) == [b""]
+            named_once = all(_NAME.findall(quoted.sub(b"", value)) == [b""] for quoted in _QUOTED)
+            return clear and not escaped and named_once
         if field == b"content-type":
             self.content_type = value.decode("latin-1").partition(";")[0].strip().lower()
             return clear and all(name.lower() in _PLAIN_CHARSETS for name in _CHARSET.findall(value))

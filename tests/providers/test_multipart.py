@@ -114,6 +114,8 @@ DISPOSITION = 'Content-Disposition: form-data; name="prompt"'
         (DISPOSITION, 'multipart/form-data; boundary*0=b-2; boundary="b-1"'),
         (f'{DISPOSITION}\nContent-Disposition: form-data; name="user"', TYPE),
         ('Content-Disposition: form-data; name="user"; name="prompt"', TYPE),
+        ('Content-Disposition: form-data; name="file"; filename="a\\\\"; name="prompt"', TYPE),
+        ('Content-Disposition: form-data; name="file"; filename="a\\"; name="prompt"', TYPE),
         ("Content-Disposition: form-data; name=\"user\"; name*=utf-8''prompt", TYPE),
         ('Content-Disposition: form-data; name="pro\\mpt"; filename="x"', TYPE),
         ('Content-Disposition: form-data; name="%70rompt"; filename="x"', TYPE),
@@ -139,6 +141,8 @@ def test_a_form_with_something_behind_its_end_is_unreadable(behind: bytes) -> No
     [
         f"{DISPOSITION}\nContent-Transfer-Encoding: 8bit\nContent-Type: text/plain; charset=UTF-8",
         'Content-Disposition: form-data; name="file"; filename="my name=x; name=y.wav"',
+        'Content-Disposition: form-data; name="file"; filename="a \\"b\\".wav"',
+        'Content-Disposition: form-data; name="file"; filename="C:\\\\sounds\\\\a.wav"',
     ],
 )
 def test_what_they_read_alike_is_not(headers: str) -> None:
