@@ -3,13 +3,13 @@
 import re
 
 from gateway.model.exchange import Headers, Refusal
+from gateway.receivers.header_keys import carries_gateway_key
 
 _UPGRADE: Headers = [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
 _EXTENSIONS = b"sec-websocket-extensions"
 _PROTOCOLS = b"sec-websocket-protocol"
-_KEY = re.compile(rb"[a-z0-9.-]*(?:api-key|bearer|authorization|token)\.", re.IGNORECASE)
+_KEY = re.compile(rb"(?:api[-_]?key|bearer|authorization|token)\.", re.IGNORECASE)
 """How browsers, which cannot set headers, hand a key over: `openai-insecure-api-key.<key>`, `bearer.<key>`."""
-_GATEWAY_KEY = re.compile(rb"(?<![A-Za-z0-9])sg-", re.IGNORECASE)
 
 NOT_UNDERSTOOD = Refusal(
     426,
@@ -41,9 +41,9 @@ def handshake_headers(forward: Headers, inline: bool, holds_key: bool) -> Header
 
 def _without_keys(protocols: bytes, holds_key: bool) -> bytes:
     """SECURITY: as in other slots, a gateway key never leaves; nor does a client's beside ours."""
-    if not (_KEY.search(protocols) or _GATEWAY_KEY.search(protocols)):
+    if not (carries_gateway_key(protocols) or (holds_key and _KEY.search(protocols))):
         return protocols
     offers = [offer.strip() for offer in protocols.split(b",")]
     return b", ".join(
-        offer for offer in offers if not (_GATEWAY_KEY.search(offer) or (holds_key and _KEY.match(offer)))
+        offer for offer in offers if not (carries_gateway_key(offer) or (holds_key and _KEY.search(offer)))
     )
