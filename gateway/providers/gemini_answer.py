@@ -145,7 +145,8 @@ def _by_modality(usage: dict[str, Any], *fields: str) -> dict[str, int]:
             named = camel_keys(said)
             modality = (text_or_none(named.get("modality")) or "TEXT").lower().replace("modality_unspecified", "text")
             name = f"{modality}_tokens"
-            counts[name] = counts.get(name, 0) + (count_or_none(named.get("tokenCount")) or 0)
+            if (count := count_or_none(named.get("tokenCount"))) is not None:
+                counts[name] = counts.get(name, 0) + count
     return counts
 
 

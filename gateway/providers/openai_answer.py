@@ -337,8 +337,7 @@ def _usage(usage: _Usage) -> Usage:
 
 def _add_modalities(attributes: settings.Attributes, usage: _Usage) -> None:
     into, out = usage.prompt_tokens_details, usage.completion_tokens_details
-    read = into is not None and (into.text_tokens or into.image_tokens or into.audio_tokens)
-    if read or (out is not None and (out.text_tokens or out.audio_tokens)):
+    if into is not None or out is not None:
         add_modalities(attributes, into and msgspec.structs.asdict(into), None, out and msgspec.structs.asdict(out))
 
 

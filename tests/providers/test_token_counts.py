@@ -67,6 +67,13 @@ CHAT_DETAILS = {
     "prompt_tokens_details": {"cached_tokens": 2, "text_tokens": 6, "audio_tokens": 4, "image_tokens": 0},
     "completion_tokens_details": {"text_tokens": 3, "audio_tokens": 5, "reasoning_tokens": 0},
 }
+CHAT_COUNTS = {
+    "text.input_tokens": 6,
+    "audio.input_tokens": 4,
+    "image.input_tokens": 0,
+    "text.output_tokens": 3,
+    "audio.output_tokens": 5,
+}
 DETAILS = {
     "input_tokens_details": {"text_tokens": 6, "image_tokens": 4},
     "output_tokens_details": {"text_tokens": 0, "image_tokens": 8},
@@ -90,22 +97,22 @@ COUNTED = {
         (
             "openai_chat",
             {"choices": [CHOICE], "usage": {"prompt_tokens": 10, "completion_tokens": 8, **CHAT_DETAILS}},
-            {"text.input_tokens": 6, "audio.input_tokens": 4, "text.output_tokens": 3, "audio.output_tokens": 5},
+            CHAT_COUNTS,
         ),
         (
             "openai_chat",
             {"choices": [CHOICE], "usage": {"prompt_tokens": 10.0, "completion_tokens": 8, **CHAT_DETAILS}},
-            {"text.input_tokens": 6, "audio.input_tokens": 4, "text.output_tokens": 3, "audio.output_tokens": 5},
+            CHAT_COUNTS,
         ),
         (
             "openai_images",
             {"data": [], "usage": {"input_tokens": 10, "output_tokens": 8, **DETAILS}},
-            {"text.input_tokens": 6, "image.input_tokens": 4, "image.output_tokens": 8},
+            {"text.input_tokens": 6, "image.input_tokens": 4, "text.output_tokens": 0, "image.output_tokens": 8},
         ),
         (
             "openai_transcriptions",
             {"text": "Hello", "usage": {"input_tokens": 14, "output_tokens": 2, **HEARD}},
-            {"audio.input_tokens": 14},
+            {"text.input_tokens": 0, "audio.input_tokens": 14},
         ),
         (
             "openai_realtime",
@@ -143,3 +150,25 @@ def test_counts_by_modality_that_grow_with_a_stream_are_said_once() -> None:
     ]
     said = read("openai_chat", *chunks)
     assert said.attributes == [("gen_ai.usage.audio.input_tokens", 9)]
+
+
+@pytest.mark.parametrize(
+    ("details", "counts"),
+    [({"audio_tokens": 0}, {"audio.input_tokens": 0}), ({"audio_tokens": None}, {}), ({"cached_tokens": 0}, {})],
+)
+def test_a_modality_of_which_an_api_says_0_was_counted_and_one_it_does_not_name_was_not(
+    details: dict[str, Any], counts: dict[str, int]
+) -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": details}
+    assert by_modality(read("openai_chat", {"choices": [CHOICE], "usage": usage})) == counts
+    google = [{"modality": name.removesuffix("_tokens"), "tokenCount": count} for name, count in details.items()]
+    said = by_modality(read("gemini_generate_content", {"usageMetadata": {"promptTokensDetails": google}}))
+    assert said == counts
+
+
+def test_a_later_0_takes_the_place_of_an_earlier_count() -> None:
+    chunks = [
+        {"choices": [], "usage": {"prompt_tokens": 9, "prompt_tokens_details": {"audio_tokens": count}}}
+        for count in (5, 0)
+    ]
+    assert read("openai_chat", *chunks).attributes == [("gen_ai.usage.audio.input_tokens", 0)]
