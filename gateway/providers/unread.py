@@ -124,7 +124,7 @@ def _span(body: bytes, name: str, items: Sequence[bytes | msgspec.Raw], start: i
     SECURITY: exact, not a guess. `"name"` in valid JSON with no backslash ahead of it is a whole string; with the very
     value behind it that is shown to agents, whichever object it stands in, there is nothing unseen in it.
     """
-    key = _KEYS[name]
+    key = _KEYS.get(name) or b'"%b":' % name.encode()
     at = body.find(key, start)
     if at < 1 or body[at - 1] == _BACKSLASH:
         return None

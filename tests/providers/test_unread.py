@@ -13,6 +13,8 @@ from gateway.model.message import RequestReading
 from gateway.providers.anthropic_messages import AnthropicMessages
 from gateway.providers.known import KnownMessageCache
 from gateway.providers.openai_chat import OpenAIChat
+from gateway.providers.unread import unread_of
+from gateway.providers.vocabulary import SHOWN_WHOLE
 
 CHATS: list[Provider] = [OpenAIChat(), AnthropicMessages()]
 WORD = "nightjar"
@@ -203,3 +205,11 @@ def test_names_are_told_apart_exactly(pairs: list[tuple[str, Any]], separators: 
     reading = read(OpenAIChat(), ("{" + between.join(fields) + "}").encode())
     clear = len(set(names)) == len(names) and "Model" not in names
     assert reading.state == ("full" if clear else "unreadable")
+
+
+@pytest.mark.parametrize("value", [b'"hello"', b'["hello"]'])
+def test_a_large_field_may_have_any_name(value: bytes) -> None:
+    assert "novel" not in SHOWN_WHOLE
+    body = b'{"model":"m","novel":%b,"other":"nightjar"}' % value
+    names = frozenset({"model", "novel"})
+    assert unread_of(body, names, [("novel", (value,))]) == (b'{"model":"m","other":"nightjar"}', True)
