@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from gateway.model.credentials import CREDENTIAL_SLOTS
+
 _BY_PATH: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"/v1/messages(?:/|$)"), "anthropic"),
     (re.compile(r"/v1beta/(?:models|tunedModels|interactions)"), "gemini"),
@@ -15,15 +17,7 @@ _BY_PATH: tuple[tuple[re.Pattern[str], str], ...] = (
 
 _AZURES = "/openai/deployments/"
 """Azure's own path. OpenAI has none of the kind, so that its prefix is not meant, and Azure's key not for it."""
-GOOGLES = frozenset({"gemini", "vertex"})
-"""Their keys come in `x-goog-api-key` or in the query as `key` (Vertex: in express mode)."""
-_CREDENTIAL_OF: tuple[tuple[bytes, frozenset[str]], ...] = (
-    (b"x-api-key", frozenset({"anthropic"})),
-    (b"x-goog-api-key", GOOGLES),
-    (b"api-key", frozenset({"azure"})),
-    (b"x-amz-security-token", frozenset({"bedrock"})),
-)
-"""Credential slots, and the APIs that they belong to. `Authorization` is everybody's."""
+_OWNED_SLOTS = [(slot, owners) for slot, owners in CREDENTIAL_SLOTS.items() if owners is not None]
 
 
 @dataclass(slots=True, frozen=True)
@@ -60,7 +54,7 @@ class Routes:
         if name is None or name not in self._families:
             return None
         # SECURITY: told by path alone, a key must not reach a provider it was not meant for.
-        for slot, owners in _CREDENTIAL_OF:
+        for slot, owners in _OWNED_SLOTS:
             if slot in header_map and self._families[name] not in owners:
                 return None
         return Match(name, path)

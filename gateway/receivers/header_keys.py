@@ -5,10 +5,10 @@ from base64 import b64decode
 from functools import lru_cache
 from typing import NamedTuple
 
+from gateway.model.credentials import CREDENTIAL_SLOTS
 from gateway.model.exchange import Headers
 
-_CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"ocp-apim-subscription-key"})
-REPLACED = _CREDENTIALS | {b"x-amz-security-token"}
+REPLACED = frozenset(CREDENTIAL_SLOTS)
 """What a client may authenticate itself with: goes where the gateway holds the key."""
 _MAY_CARRY_KEY = REPLACED | {b"cookie"}
 COOKIE = frozenset({b"cookie"})

@@ -23,7 +23,7 @@ from gateway.proxy.headers import (
     lower_names,
     named_in_connection,
 )
-from gateway.proxy.routes import GOOGLES, Routes
+from gateway.proxy.routes import Routes
 from gateway.proxy.upgrades import asks_websocket
 from gateway.receivers.header_keys import (
     COOKIE,
@@ -35,7 +35,7 @@ from gateway.receivers.header_keys import (
 )
 from gateway.receivers.llm_config import LlmConfig
 from gateway.receivers.llm_usage import USAGE_API, UsageInjection
-from gateway.receivers.target_keys import has_google_key, masked, path_without_keys, without_keys
+from gateway.receivers.target_keys import has_astray_key, masked, path_without_keys, without_keys
 from gateway.receivers.trace_context import as_parent, join_trace
 from gateway.receivers.upstreams import Upstream, above_its_base, climbs, upstream_of, with_signature
 from gateway.receivers.websocket import OpaqueTalk, UnderstoodTalk
@@ -161,7 +161,7 @@ class LlmReceiver:
         if path == "/" and head.method in ("GET", "HEAD"):
             return Plan(None, answer=200)
         match = self._routes.match(path, head.header_map)
-        if match is None or (match.path == path and query and self._google_key_astray(match.provider, query)):
+        if match is None or (match.path == path and query and self._key_astray(match.provider, query)):
             return Plan(self._exchange(head, masked(target)), refusal=self._unknown_route(path))
         upstream = self._upstreams[match.provider]
         below = path_without_keys(match.path, every=upstream.credential is not None)
@@ -194,9 +194,9 @@ class LlmReceiver:
                         return provider
         return self._generic
 
-    def _google_key_astray(self, provider: str, query: str) -> bool:
-        """SECURITY: told by path alone, `?key=` is a Google key that may be on its way to somebody else."""
-        return self._upstreams[provider].family not in GOOGLES and has_google_key(query)
+    def _key_astray(self, provider: str, query: str) -> bool:
+        """SECURITY: told by path alone, `?key=` may be a Google key that is on its way to somebody else."""
+        return has_astray_key(query, self._upstreams[provider].family)
 
     def ready(self, exchange: Exchange) -> Awaitable[None] | None:
         return self._pipeline.ready(exchange)

@@ -3,6 +3,8 @@
 import re
 from urllib.parse import unquote
 
+from gateway.model.credentials import CREDENTIAL_PARAMETERS
+
 _KEY_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey", "access_token", "subscription-key"})
 _SECRET_PARAMETERS = _KEY_PARAMETERS | {
     *("x-amz-credential", "x-amz-signature", "x-amz-security-token", "x-goog-credential", "x-goog-signature"),
@@ -21,7 +23,7 @@ _SECRET = _OUR_PARAMETERS | {_NO_LETTERS.sub("", name) for name in _SECRET_PARAM
 _PATH = re.compile(r"[^?;#]*")
 _MAY_HIDE = re.compile(r"[;#%]")
 _PAIR_ENDS = re.compile(r"([?&;#])")
-_GOOGLE_KEY = re.compile(r"(?:^|&)key=", re.IGNORECASE)
+_OWNED = re.compile(rf"(?:^|[&;])({'|'.join(CREDENTIAL_PARAMETERS)})=", re.IGNORECASE)
 
 
 def masked(target: str) -> str:
@@ -90,6 +92,6 @@ def _carries_key(pair: str, every: bool) -> bool:
     return False
 
 
-def has_google_key(query: str) -> bool:
-    """Whether Google's `key` is in it."""
-    return _GOOGLE_KEY.search(unquote(query)) is not None
+def has_astray_key(query: str, family: str) -> bool:
+    """Whether a key is in it that belongs to the APIs of other families."""
+    return any(family not in CREDENTIAL_PARAMETERS[name.lower()] for name in _OWNED.findall(unquote(query)))

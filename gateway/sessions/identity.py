@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
+from gateway.model.credentials import IDENTIFYING_SLOTS
 from gateway.model.exchange import Participant
 from gateway.model.message import RequestReading
 from gateway.sessions.agents import Client
@@ -15,7 +16,6 @@ from gateway.sessions.packed import PACKED_FIELD, unpacked
 HeaderMap = Mapping[bytes, bytes]
 """Values by lower-case name."""
 
-_CREDENTIALS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
 _LABELS = frozenset({b"x-user-id", b"x-participant", b"x-origin", b"x-service", b"x-workspace"})
 _WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PARTICIPANTS: dict[bytes, Participant] = {
@@ -51,7 +51,7 @@ class Principals:
         self._known: dict[bytes, str] = {}
 
     def of(self, headers: HeaderMap) -> str:
-        for name in _CREDENTIALS:
+        for name in IDENTIFYING_SLOTS:
             credential = headers.get(name)
             if credential:
                 return self._known.get(credential) or self._hashed(credential)

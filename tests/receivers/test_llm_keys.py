@@ -5,6 +5,7 @@ import structlog
 
 from gateway.proxy.headers import lines
 from gateway.receivers.families import FAMILIES, Family
+from gateway.receivers.target_keys import has_astray_key
 from tests.receivers.conftest import HELD_KEY, MakeReceiver, head_of
 from tests.receivers.relaying import relaying
 
@@ -42,7 +43,7 @@ OWN_SLOTS = {
     "gemini": {"X-Goog-Api-Key"},
     "vertex": {"X-Goog-Api-Key"},
     "bedrock": {"X-Amz-Security-Token"},
-    "azure": {"api-key"},
+    "azure": {"api-key", "Ocp-Apim-Subscription-Key"},
 }
 TOLD_BY_PATH = [family for family, path in PATH_OF.items() if path]
 ALL = {family: {"api": family} for family in FAMILIES}
@@ -108,7 +109,7 @@ async def test_a_gateway_key_never_leaves(family: str, held: bool) -> None:
 
 
 @pytest.mark.parametrize("family", TOLD_BY_PATH)
-@pytest.mark.parametrize("slot", SLOTS[1:-1])
+@pytest.mark.parametrize("slot", SLOTS[1:])
 async def test_told_by_path_another_providers_credential_gets_404_and_goes_nowhere(family: str, slot: str) -> None:
     async with relaying(ALL) as relay:
         sent, answered = await relay.call(_request(PATH_OF[family], (slot, OWN)))
@@ -124,18 +125,36 @@ async def test_told_by_path_another_providers_credential_gets_404_and_goes_nowhe
 
 
 @pytest.mark.parametrize("family", TOLD_BY_PATH)
-@pytest.mark.parametrize("name", ["key", "KEY", "%6bey"])
-async def test_told_by_path_a_google_key_in_the_query_reaches_google_alone(family: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "owners"),
+    [
+        ("key", ("gemini", "vertex")),
+        ("KEY", ("gemini", "vertex")),
+        ("%6bey", ("gemini", "vertex")),
+        ("subscription-key", ("azure",)),
+        ("Subscription%2dKey", ("azure",)),
+    ],
+)
+async def test_told_by_path_a_key_in_the_query_reaches_those_alone_whose_it_is(
+    family: str, name: str, owners: tuple[str, ...]
+) -> None:
     async with relaying(ALL) as relay:
         sent, answered = await relay.call(_request(f"{PATH_OF[family]}?{name}={OWN}"))
         exchange, span = await relay.finished()
-    if family in ("gemini", "vertex"):
+    if family in owners:
         assert sent.startswith(f"POST {PATH_OF[family]}?{name}={OWN} HTTP/1.1\r\n".encode())
     else:
         assert answered.startswith(b"HTTP/1.1 404 ")
         assert sent == b""
     assert exchange.target == f"{PATH_OF[family]}?{name}=***"
     assert OWN.encode() not in span
+
+
+@pytest.mark.parametrize("query", ["a=1&key=x", "a=1;key=x", "a=1%26key=x"])
+def test_a_key_is_astray_wherever_a_server_may_see_it(query: str) -> None:
+    assert has_astray_key(query, "openai")
+    assert not has_astray_key(query, "gemini")
+    assert not has_astray_key("monkey=1&keys=2&x=key=3", "openai")
 
 
 @pytest.mark.parametrize("family", TOLD_BY_PATH)

@@ -51,6 +51,7 @@ def test_the_same_key_is_the_same_principal_in_whichever_slot_it_came() -> None:
             {b"x-api-key": b"sk-1"},
             {b"api-key": b"sk-1"},
             {b"x-goog-api-key": b"sk-1"},
+            {b"ocp-apim-subscription-key": b"sk-1"},
         )
     }
     assert len(found) == 1
@@ -67,6 +68,14 @@ def test_other_keys_and_other_secrets_are_other_principals() -> None:
     }
     assert len(found) == 4
     assert "" in found
+
+
+@pytest.mark.parametrize(
+    "slot", [b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"ocp-apim-subscription-key"]
+)
+def test_two_callers_with_other_keys_in_the_same_slot_are_two_principals(slot: bytes) -> None:
+    found = {Principals(b"secret").of({slot: key}) for key in (b"tenant-1", b"tenant-2")}
+    assert len(found - {""}) == 2
 
 
 def test_credentials_are_remembered_within_bounds() -> None:
