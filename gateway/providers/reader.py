@@ -84,10 +84,12 @@ class BodyReader:
         "_chunks",
         "_decoder",
         "_events",
+        "_over",
         "_raw_shown",
         "_status",
         "_taken",
         "_unreadable",
+        "_untried",
         "corrupt_frames",
         "cut",
     )
@@ -108,20 +110,24 @@ class BodyReader:
         """Of an event stream that has checksums; half a frame where a stream broke off is none. Known at the end."""
         self._chunks: list[bytes] = []
         self._events = 0
+        self._over = False
+        """Nothing further is looked at."""
         self.cut = False
         self._taken = 0
         self._unreadable: list[bytes] = []
+        self._untried: list[bytes] = []
+        """Of these: agents see their raw text beside what was understood of the others."""
 
     def feed(self, data: bytes) -> None:
         if self._decoder is None:
             self._chunks.append(data)
             return
-        if self.cut:
+        if self._over:
             return
         events = self._decoder.feed(data)
         self._events += len(events)
         if self._events > MOST_EVENTS:
-            self.cut = True
+            self.cut = self._over = True
             events = events[: max(0, len(events) - (self._events - MOST_EVENTS))]
         for event in events:
             self._take(event)
@@ -154,13 +160,16 @@ class BodyReader:
     def _stream(self, complete: bool) -> ResponseReading:
         assert self._decoder is not None
         left = self._ended(self._decoder, complete)
-        if left is not None and not self.cut:
+        if left is not None and not self._over:
             if not (self._taken or self._unreadable) and left.raw.lstrip()[:1] in (b"{", b"["):
                 return self._whole(left.raw, complete)
             self._take(left)
         if self._unreadable and not self._taken:
-            return self._raw(b"\n".join(self._unreadable), complete and not self.cut)
+            return self._raw(b"\n".join(self._unreadable), complete and not self._over)
         reading = self._answer.reading()
+        if self._untried and self._status < 400 and self._raw_shown:
+            # No choice of its own, so the finish reasons stay as they are.
+            reading.messages.append(raw_entry(b"\n".join(self._untried), "assistant", "error"))
         if self._unreadable or self.cut or not (complete or self._answer.ended):
             reading.state = "truncated"
         return reading
@@ -178,7 +187,9 @@ class BodyReader:
         if not event.data:
             return
         if len(self._unreadable) >= _UNREADABLE_LIMIT or has_too_many_values(event.data):
+            self.cut = True
             self._unreadable.append(event.data)
+            self._untried.append(event.data)
         elif _understood(lambda data: self._answer.event(data, event.event), event.data):
             self._taken += 1
         else:

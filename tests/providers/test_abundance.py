@@ -53,12 +53,22 @@ def test_a_whole_answer_of_too_many_values_is_raw_text() -> None:
     assert reading.messages[0].texts == (body.decode(),)
 
 
-def test_one_event_of_too_many_values_is_left_out_and_the_others_are_understood() -> None:
+def test_one_event_of_too_many_values_is_shown_as_raw_text_beside_the_others() -> None:
+    event = b'{"choices":[' + b"{}," * 200_000 + b'{"delta":{"content":"nightjar"}}]}'
     read = OpenAIChat().response_reader(None, 200, "text/event-stream")
-    read.feed(CHUNK + b'data: {"choices":[' + b"{}," * 200_000 + b"{}]}\n\n" + CHUNK)
+    read.feed(CHUNK + b"data: " + event + b"\n\n" + CHUNK)
     reading = read.end(True)
-    assert reading.state == "truncated"
-    assert reading.messages[0].texts[0] == "aa"
+    assert (reading.state, read.cut) == ("truncated", True)
+    assert [message.texts for message in reading.messages] == [("aa",), (event.decode(),)]
+    assert len(reading.finish_reasons) == 1
+
+
+def test_so_are_events_behind_a_thousand_that_nobody_understands() -> None:
+    read = OpenAIChat().response_reader(None, 200, "text/event-stream")
+    read.feed(CHUNK + b"data: 1\n\n" * 1000 + b"data: nightjar\n\n")
+    reading = read.end(True)
+    assert (reading.state, read.cut) == ("truncated", True)
+    assert [message.texts for message in reading.messages] == [("a",), ("nightjar",)]
 
 
 @pytest.mark.parametrize("at_once", [True, False])
