@@ -123,8 +123,9 @@ async def test_a_failure_is_retried_until_it_works() -> None:
     box = outbox(to, batch={"max_spans": 1})
     await box.start()
     box.put(b"a", 1)
-    while not settled(box):
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not settled(box):
+            await asyncio.sleep(0)
     assert to.taken == [b"a"]
     assert box.counters.retried == 2
     await box.drain(5)
@@ -137,8 +138,9 @@ async def test_retries_end_and_the_loss_is_counted() -> None:
     box = Outbox("test", to.send, queue, QUICK, clock=lambda: next(now), dice=lambda: 0.5)
     await box.start()
     box.put(b"a", 1)
-    while not settled(box):
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not settled(box):
+            await asyncio.sleep(0)
     assert (len(to.batches), box.counters.dropped_failed) == (2, 1)
     await box.drain(5)
 

@@ -35,8 +35,9 @@ async def said_of(provider: Provider, answer: Any, counted: dict[bytes, bytes]) 
     exchange.response_body = Captured(1000)
     exchange.response_body.add(json.dumps(answer).encode())
     pipeline.end(exchange)
-    while pipeline.tail_length:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while pipeline.tail_length:
+            await asyncio.sleep(0)
     [span] = kept.spans
     return dict(span.attributes)
 

@@ -87,8 +87,9 @@ def an_exchange(
 
 async def finished(pipeline: Pipeline, exchange: Exchange) -> None:
     pipeline.end(exchange)
-    while pipeline.tail_length:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while pipeline.tail_length:
+            await asyncio.sleep(0)
 
 
 # While it happens
@@ -315,8 +316,9 @@ async def test_a_long_tail_lets_the_loop_go_between_its_slices() -> None:
     pipeline = a_pipeline(exporters=[collector], tail_limit_bytes=1 << 30)
     for _ in range(400):
         pipeline.end(an_exchange())
-    while not collector.spans:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not collector.spans:
+            await asyncio.sleep(0)
     assert len(collector.spans) < 400
     pipeline.drain()
 
@@ -496,8 +498,9 @@ async def test_a_long_answer_is_finished_when_the_gateway_stops(begun: bool) -> 
     pipeline = a_pipeline(exporters=[kept], tail_limit_bytes=1 << 24)
     for exchange in (a_long_answer(), an_exchange(), a_long_answer()):
         pipeline.end(exchange)
-    while begun and pipeline._long is None:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while begun and pipeline._long is None:
+            await asyncio.sleep(0)
     pipeline.drain()
     assert (len(kept.exchanges), pipeline.tail_length) == (3, 0)
     assert all(exchange.response is not None and exchange.response.state == "full" for exchange in kept.exchanges)

@@ -467,8 +467,9 @@ async def test_a_client_that_leaves_with_requests_pipelined_is_noticed(bench: Be
     bench.upstream.serve = serve
     wire = await bench.connect()
     await wire.send(GET + GET * behind)
-    while not bench.upstream.connections:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not bench.upstream.connections:
+            await asyncio.sleep(0)
     wire.close()
     assert (await bench.ended()).end == "client_gone"
     async with asyncio.timeout(5):
@@ -488,8 +489,9 @@ async def test_a_client_that_leaves_while_somebody_decides_is_noticed(bench: Ben
     bench.handler.on_ready = decide
     wire = await bench.connect()
     await wire.send(post(b"{}"))
-    while not bench.server.relays:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not bench.server.relays:
+            await asyncio.sleep(0)
     wire.close() if polite else wire.abort()
     assert (await bench.ended()).end == "client_gone"
     async with asyncio.timeout(5):

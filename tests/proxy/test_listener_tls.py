@@ -120,8 +120,9 @@ async def test_a_client_that_leaves_cancels_its_call(secure: Bench, client_tls: 
     secure.upstream.serve = serve
     wire = await secure.connect(client_tls)
     await wire.send(GET)
-    while not secure.upstream.connections:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not secure.upstream.connections:
+            await asyncio.sleep(0)
     wire.close()
     assert (await secure.ended()).end == "client_gone"
     async with asyncio.timeout(5):
@@ -201,7 +202,8 @@ async def test_a_client_that_leaves_while_it_is_held_is_noticed(secure: Bench, c
     secure.handler.on_ready = decide
     wire = await secure.connect(client_tls)
     await wire.send(post(b"{}"))
-    while not secure.server.relays:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not secure.server.relays:
+            await asyncio.sleep(0)
     wire.abort()
     assert (await secure.ended()).end == "client_gone"

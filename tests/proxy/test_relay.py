@@ -346,8 +346,9 @@ async def test_draining_lets_a_running_exchange_finish(bench: Bench) -> None:
     idle = await bench.connect()
     wire = await bench.connect()
     await wire.send(GET)
-    while not bench.server.relays:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not bench.server.relays:
+            await asyncio.sleep(0)
     draining = asyncio.create_task(bench.server.drain(5))
     assert await idle.rest() == b""
     release.set()
@@ -365,7 +366,8 @@ async def test_the_drain_deadline_cuts_what_is_left(bench: Bench) -> None:
     bench.upstream.serve = serve
     wire = await bench.connect()
     await wire.send(GET)
-    while not bench.server.relays:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not bench.server.relays:
+            await asyncio.sleep(0)
     assert await bench.server.drain(0.05) == 1
     assert (await bench.ended()).end == "shutdown"

@@ -277,8 +277,9 @@ async def test_draining_waits_for_what_is_running_and_says_goodbye(bench: Bench)
 
     wire, talk = await joined(bench, answering)
     await wire.send(client_frame(b"ask"))
-    while not talk.open:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not talk.open:
+            await asyncio.sleep(0)
     draining = asyncio.create_task(bench.server.drain(5))
     await asyncio.sleep(0)
     assert not talk.over.is_set()
@@ -291,8 +292,9 @@ async def test_draining_waits_for_what_is_running_and_says_goodbye(bench: Bench)
 async def test_what_still_runs_at_the_deadline_is_cut(bench: Bench) -> None:
     wire, talk = await joined(bench, silence)
     await wire.send(client_frame(b"ask"))
-    while not talk.open:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not talk.open:
+            await asyncio.sleep(0)
     assert await bench.server.drain(0.05) == 1
     assert await over(talk) == ("shutdown", "shutdown")
 

@@ -277,11 +277,12 @@ async def test_very_many_frames_take_several_turns_of_the_loop(holding: bool) ->
     assert 0 < seen < MANY / 10
     assert [client.reading] == [False]
     turns = 0
-    while seen < MANY:
-        await asyncio.sleep(0)
-        turns += 1
-        assert len(talk.client) - seen < MANY / 10
-        seen = len(talk.client)
+    async with asyncio.timeout(5):
+        while seen < MANY:
+            await asyncio.sleep(0)
+            turns += 1
+            assert len(talk.client) - seen < MANY / 10
+            seen = len(talk.client)
     assert bytes(upstream.written) == sent
     assert turns > 10
     await asyncio.sleep(0)
