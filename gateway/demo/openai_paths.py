@@ -8,12 +8,15 @@ from gateway.demo.openai_chat import OpenAIChat
 from gateway.demo.openai_completions import OpenAICompletions
 from gateway.demo.openai_media import OpenAIImages, OpenAISpeech, OpenAITranscriptions
 from gateway.demo.openai_responses import OpenAIResponses
+from gateway.demo.openai_responses_besides import OpenAICompaction, OpenAIInputTokens
 from gateway.demo.openai_small import OpenAIEmbeddings, OpenAIModerations
 
 _RESPONSES = OpenAIResponses()
 OPENAI_DIALECTS: dict[str, Dialect] = {
     "/v1/chat/completions": OpenAIChat(),
     "/v1/responses": _RESPONSES,
+    "/v1/responses/compact": OpenAICompaction(),
+    "/v1/responses/input_tokens": OpenAIInputTokens(),
     "/v1/completions": OpenAICompletions(),
     "/v1/embeddings": OpenAIEmbeddings(),
     "/v1/moderations": OpenAIModerations(),

@@ -14,6 +14,7 @@ from gateway.demo.openai_chat import CREATED, OpenAIChat, error_of
 
 _to_json = msgspec.json.Encoder().encode
 _CALLS = ("function_call", "custom_tool_call")
+_POLLED = Tokens(history=0, newest=8, output=12, reasoning=0)
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
@@ -80,7 +81,7 @@ class OpenAIResponses:
         """A response that was begun in the background, and is there by now."""
         ask = Ask(seed=response_id.removeprefix("resp_"), model="demo", turns=())
         item = _message(ask, "What you asked for in the background is done.")
-        return _to_json(_response(ask, "completed", [item]) | {"background": True, "usage": _usage_of(8, 0, 12, 0)})
+        return _to_json(_response(ask, "completed", [item]) | {"background": True, "usage": usage_of(_POLLED)})
 
     def events(self, ask: Ask, reply: Reply, usage: bool) -> list[bytes]:
         ended = _ended(ask, reply, usage)
@@ -131,9 +132,7 @@ def _ended(ask: Ask, reply: Reply, usage: bool) -> dict[str, Any]:
     response = _response(ask, "incomplete" if reply.cut else "completed", _output(ask, reply))
     if reply.cut:
         response["incomplete_details"] = {"reason": "max_output_tokens"}
-    tokens = reply.tokens
-    counted = _usage_of(tokens.prompt, tokens.history, tokens.output, tokens.reasoning)
-    return response | {"usage": counted if usage else None}
+    return response | {"usage": usage_of(reply.tokens) if usage else None}
 
 
 def _response(ask: Ask, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
@@ -184,13 +183,13 @@ def _message(ask: Ask, text: str, status: str = "completed") -> dict[str, Any]:
     return {"id": f"msg_{ask.seed}", "type": "message", "role": "assistant", "status": status, "content": content}
 
 
-def _usage_of(prompt: int, cached: int, output: int, reasoning: int) -> dict[str, Any]:
+def usage_of(tokens: Tokens) -> dict[str, Any]:
     return {
-        "input_tokens": prompt,
-        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
-        "output_tokens": output,
-        "output_tokens_details": {"reasoning_tokens": reasoning},
-        "total_tokens": prompt + output,
+        "input_tokens": tokens.prompt,
+        "input_tokens_details": {"cached_tokens": tokens.history, "cache_write_tokens": 0},
+        "output_tokens": tokens.output,
+        "output_tokens_details": {"reasoning_tokens": tokens.reasoning},
+        "total_tokens": tokens.prompt + tokens.output,
     }
 
 

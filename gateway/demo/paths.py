@@ -8,6 +8,7 @@ from gateway.demo.anthropic_vertex import AnthropicVertex
 from gateway.demo.cohere import CohereChat, CohereEmbed, CohereRerank
 from gateway.demo.dialect import Dialect
 from gateway.demo.gemini import Gemini, GeminiCount, GeminiEmbed
+from gateway.demo.mistral_agents import MistralAgents
 from gateway.demo.mistral_fim import MistralFim
 from gateway.demo.ollama import OllamaChat, OllamaEmbed, OllamaGenerate
 
@@ -20,6 +21,7 @@ _FIXED: dict[str, Callable[[], Dialect]] = {
     "/v2/embed": CohereEmbed,
     "/v2/rerank": CohereRerank,
     "/v1/fim/completions": MistralFim,
+    "/v1/agents/completions": MistralAgents,
 }
 
 

@@ -76,6 +76,37 @@ CALLS: dict[str, Call] = {
         _RESPONSES | {"gen_ai.operation.name": "fetch_response", "gen_ai.response.status": "completed"},
         "background",
     ),
+    "responses-compact": Call(
+        "responses.compact",
+        {
+            "model": "demo",
+            "input": [
+                {"role": "user", "content": ASKED},
+                {"role": "assistant", "content": "Mild."},
+                {"role": "user", "content": "And at sea?"},
+            ],
+            "instructions": "Keep the numbers.",
+        },
+        "chat demo",
+        _RESPONSES
+        | {
+            "gen_ai.response.finish_reasons": ["compaction"],
+            "gen_ai.usage.input_tokens": 33,
+            "gen_ai.usage.cache_read.input_tokens": 26,
+            "gen_ai.system_instructions": [{"type": "text", "content": "Keep the numbers."}],
+        },
+        "compaction",
+    ),
+    "responses-count": Call(
+        "responses.input_tokens.count",
+        {"model": "demo", "input": ASKED, "tools": [TOOL]},
+        "count_tokens demo",
+        {
+            "gen_ai.operation.name": "count_tokens",
+            "spangate.counted.input_tokens": 11,
+            "spangate.usage.state": "missing",
+        },
+    ),
     "completions": Call(
         "completions.create",
         {"model": "demo", "prompt": ["Once upon a time", "It was dark"], "max_tokens": 5},

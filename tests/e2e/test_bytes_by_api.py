@@ -51,6 +51,8 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mistral-chat-stream": ("mistral", "/v1/chat/completions", _CHAT | {"stream": True}),
     "mistral-fim": ("mistral", "/v1/fim/completions", {"prompt": _SAID, "suffix": "x"}),
     "mistral-fim-stream": ("mistral", "/v1/fim/completions", {"prompt": _SAID, "stream": True}),
+    "mistral-agents": ("mistral", "/v1/agents/completions", _CHAT),
+    "mistral-agents-stream": ("mistral", "/v1/agents/completions", _CHAT | {"stream": True}),
 }
 
 
@@ -78,7 +80,8 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
 async def test_answer_is_the_same_bytes(model: BuiltinModel, gateway: Gateway, name: str, call: str) -> None:
     prefix, path, fields = CALLS[call]
     path = path.format(model=name)
-    body = json.dumps(fields if "{model}" in CALLS[call][1] else {"model": name} | fields, ensure_ascii=False).encode()
+    said = {"agent_id": name} if "/agents/" in path else {} if "{model}" in CALLS[call][1] else {"model": name}
+    body = json.dumps(said | fields, ensure_ascii=False).encode()
     direct = await post(model.url, path, body, *_SENT)
     sent_direct = await model.received(model.count)
     relayed = await post(gateway.url, f"/{prefix}{path}", body, *_SENT)

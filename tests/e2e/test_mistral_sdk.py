@@ -69,6 +69,50 @@ async def test_fill_in_the_middle_is_read(gateway: Gateway, client: Mistral, dir
     assert response["finish_reasons"] == ["stop"]
 
 
+async def test_an_agent_is_read(gateway: Gateway, client: Mistral, direct: Mistral) -> None:
+    asked: Any = {"agent_id": "demo", "messages": HELLO}
+    relayed = await client.agents.complete_async(**asked, http_headers=named("mistral-agent"))
+    assert relayed == await direct.agents.complete_async(**asked)
+    inlet, response = await gateway.traces("mistral-agent", 2)
+    assert (inlet["api"], inlet["operation"], inlet["model"]) == ("mistral_agents", "chat", "")
+    assert inlet["messages"][0]["parts"] == [{"type": "text", "content": "Hello there"}]
+    assert (response["finish_reasons"], response["usage"]["state"]) == (["stop"], "reported")
+
+
+async def test_an_agents_stream_is_the_models_chunk_by_chunk(
+    gateway: Gateway, client: Mistral, direct: Mistral
+) -> None:
+    asked: Any = {"agent_id": "demo", "messages": HELLO, "http_headers": named("mistral-agent-stream")}
+    told: list[list[Any]] = []
+    for each in (client, direct):
+        async with await each.agents.stream_async(**asked) as stream:
+            told.append([event.data async for event in stream])
+    assert told[0] == told[1]
+    assert len(told[0]) > 3
+    inlet, response = await gateway.traces("mistral-agent-stream", 2)
+    assert (inlet["api"], response["finish_reasons"]) == ("mistral_agents", ["stop"])
+
+
+async def test_an_agents_tool_call_is_the_models(gateway: Gateway, client: Mistral, direct: Mistral) -> None:
+    asked: Any = {"agent_id": "demo-tools", "messages": [{"role": "user", "content": "How is the weather in Braga?"}]}
+    relayed = await client.agents.complete_async(**asked, tools=TOOLS, http_headers=named("mistral-agent-tools"))
+    assert relayed == await direct.agents.complete_async(**asked, tools=TOOLS)
+    _, response = await gateway.traces("mistral-agent-tools", 2)
+    assert response["finish_reasons"] == ["tool_call"]
+
+
+@pytest.mark.parametrize("name", ["demo-error-400", "demo-error-429", "demo-no-such-agent"])
+async def test_an_agents_error_is_the_same_exception_as_direct(client: Mistral, direct: Mistral, name: str) -> None:
+    caught: list[MistralError] = []
+    for each in (client, direct):
+        with pytest.raises(MistralError) as raised:
+            await each.agents.complete_async(agent_id=name, messages=HELLO)
+        caught.append(raised.value)
+    relayed, told = caught
+    assert type(relayed) is type(told)
+    assert (relayed.status_code, relayed.body) == (told.status_code, told.body)
+
+
 async def test_tool_loop_is_one_session_with_call_and_result(gateway: Gateway, client: Mistral) -> None:
     history: list[Any] = [{"role": "user", "content": "How is the weather in Braga?"}]
     sent: Any = {"model": "demo-tools", "tools": TOOLS, "http_headers": named("mistral-tools")}

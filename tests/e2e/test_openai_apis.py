@@ -177,6 +177,8 @@ async def test_azures_v1_path_is_openais(sink: SpanSink, gateway: Gateway) -> No
 
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/responses": {"input": "é\u2028", "tools": [TOOL]},
+    "/v1/responses/compact": {"input": "é\u2028"},
+    "/v1/responses/input_tokens": {"input": "é\u2028", "tools": [TOOL]},
     "/v1/completions": {"prompt": "é\u2028"},
     "/v1/embeddings": {"input": ["é\u2028"]},
     "/v1/moderations": {"input": "é\u2028"},
