@@ -72,7 +72,8 @@ class _Call(NamedTuple):
 _KEY_IN_PATH = Refusal(
     400,
     "bad_request",
-    "The path has a gateway key in it. Send the key in the header x-spangate-key, and the path without it.",
+    "The path has a key in it. Send the path without it: a gateway key in the header x-spangate-key, a provider's own "
+    "in the header of its API, where the gateway holds none.",
 )
 
 

@@ -108,6 +108,18 @@ async def test_a_gateway_key_never_leaves(family: str, held: bool) -> None:
     assert b"sg-secret" not in span
 
 
+@pytest.mark.parametrize("path", ["/it/v1/x%3Fkey=sg-secret", "/it/v1/x%3Bkey=own-secret"])
+async def test_a_path_with_an_escaped_key_is_refused_whosever_the_key_is(path: str) -> None:
+    async with relaying({"it": {"api": "openai", "api_key": HELD_KEY}}) as relay:
+        await relay.wire.send(_request(path))
+        head, said = await relay.wire.answer()
+        _, span = await relay.finished()
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"The path has a key in it." in said
+    assert b"secret" not in said + span
+    assert relay.upstream.requests == []
+
+
 @pytest.mark.parametrize("family", TOLD_BY_PATH)
 @pytest.mark.parametrize("slot", SLOTS[1:])
 async def test_told_by_path_another_providers_credential_gets_404_and_goes_nowhere(family: str, slot: str) -> None:
