@@ -99,6 +99,9 @@ class BedrockEmbeddings(BedrockInvoke):
     def matches(self, method: str, path: str) -> bool:
         return super().matches(method, path) and "embed" in path
 
+    def response_reader(self, request: RequestReading | None, status: int, content_type: str) -> ResponseReader:
+        return BodyReader(BedrockInvokeAnswer(status), status, content_type, raw=False)
+
 
 def native_request(body: bytes, known: KnownMessages) -> RequestReading:
     """Read by the API whose body it is; as raw text where it is nobody's that is known."""

@@ -10,7 +10,7 @@ from gateway.providers import settings
 from gateway.providers.errors import error_type_of
 from gateway.providers.lenient import raw_entry, repaired
 
-_VECTORS = (b'"embedding', b'"values"')
+_NO_WORDS = (b'"embedding', b'"values"', b'"bytesBase64Encoded"')
 
 
 class _InputTokens(msgspec.Struct):
@@ -54,8 +54,8 @@ class CountsReader:
             reading.state = "truncated"
         elif body:
             reading.state = "unreadable"
-        # Unreadable is not empty, but numbers are nobody's words.
-        if body and self._status < 400 and not any(mark in body for mark in _VECTORS):
+        # Unreadable is not empty, but neither numbers nor pictures are anybody's words.
+        if body and self._status < 400 and not any(mark in body for mark in _NO_WORDS):
             reading.messages.append(raw_entry(body, "assistant", "error"))
             reading.finish_reasons.append("error")
             reading.raw_finish_reasons.append("")
