@@ -27,10 +27,49 @@ CONTENT_TYPES = {
     "response.txt": "text/plain; charset=utf-8",
 }
 """By the name of the file that holds the body; an array is a stream all the same."""
-CASES = sorted(path for name in PROVIDERS if (DATA / name).exists() for path in (DATA / name).iterdir())
+CASES = sorted(case for api in DATA.iterdir() for case in api.iterdir())
 STREAM_FILES = ("response.sse", "response.eventstream", "response.ndjson", "response.array")
 STREAMS = [case for case in CASES if any((case / name).exists() for name in STREAM_FILES)]
 CUT = [*STREAMS, *(case for case in CASES if (case / "response.bin").exists())]
+
+
+KINDS = ("unary", "stream", "tools", "tools_stream", "error", "error_in_stream", "interrupted")
+"""What is recorded of each API; a case that shows more of one is named for what it shows."""
+OTHERWISE_NAMED = {
+    ("anthropic_batches", "unary"): "create",
+    ("vertex_predict", "unary"): "image",
+    ("openai_realtime", "error_in_stream"): "failed",
+}
+_NO_TOOLS = {"tools": "its models call no tools", "tools_stream": "its models call no tools"}
+_ONE_ANSWER = _NO_TOOLS | dict.fromkeys(("stream", "error_in_stream"), "its answers are never streamed")
+_EVENTS_ONLY = dict.fromkeys(("unary", "tools"), "each of its answers is a stream of events")
+_NOBODYS = dict.fromkeys(("tools_stream", "error_in_stream"), "nobody knows what a tool or an error is there")
+LACKING: dict[str, dict[str, str]] = {
+    "openai_responses_count": _ONE_ANSWER,
+    "openai_completions": _NO_TOOLS,
+    "openai_embeddings": _ONE_ANSWER,
+    "openai_images": _NO_TOOLS,
+    "openai_speech": _NO_TOOLS,
+    "openai_transcriptions": _NO_TOOLS,
+    "openai_moderations": _ONE_ANSWER,
+    "openai_realtime": _EVENTS_ONLY,
+    "bedrock_embeddings": _ONE_ANSWER,
+    "bedrock_count_tokens": _ONE_ANSWER,
+    "anthropic_count_tokens": _ONE_ANSWER,
+    "anthropic_batches": _ONE_ANSWER,
+    "anthropic_vertex_count_tokens": _ONE_ANSWER,
+    "gemini_embeddings": _ONE_ANSWER,
+    "gemini_count_tokens": _ONE_ANSWER,
+    "vertex_embeddings": _ONE_ANSWER,
+    "vertex_predict": _ONE_ANSWER,
+    "ollama_generate": _NO_TOOLS,
+    "ollama_embeddings": _ONE_ANSWER,
+    "cohere_embeddings": _ONE_ANSWER,
+    "cohere_rerank": _ONE_ANSWER,
+    "mistral_fim": _NO_TOOLS,
+    "generic": _NOBODYS,
+}
+"""Why an API has no case of a kind."""
 
 
 def name_of(case: Path) -> str:
@@ -85,6 +124,22 @@ def shown(reading: RequestReading | ResponseReading | None) -> dict[str, Any] | 
     fields["attributes"] = [[name, type(value).__name__, value] for name, value in reading.attributes]
     shown: dict[str, Any] = json.loads(json.dumps(fields))
     return shown
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("api", PROVIDERS)
+def test_each_api_has_a_case_of_each_kind_or_a_reason(api: str, kind: str) -> None:
+    case = DATA / api / OTHERWISE_NAMED.get((api, kind), kind)
+    lacks = kind in LACKING.get(api, {})
+    assert (case in CASES) != lacks
+    if not lacks and kind not in ("error", "interrupted"):
+        assert (case in STREAMS) == kind.endswith("stream")
+
+
+def test_cases_and_reasons_are_of_apis_that_are_read() -> None:
+    assert {case.parent.name for case in CASES} == set(PROVIDERS)
+    assert set(LACKING) | {api for api, _ in OTHERWISE_NAMED} <= set(PROVIDERS)
+    assert {kind for lacking in LACKING.values() for kind in lacking} <= set(KINDS)
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
