@@ -8,11 +8,13 @@ import re
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Literal
+from urllib.parse import unquote
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from gateway.model.message import Blob
+from gateway.providers.content import charset_known
 
 PARTS_LIMIT = 1000
 TEXT_LIMIT = 1024 * 1024
@@ -20,11 +22,10 @@ TEXT_LIMIT = 1024 * 1024
 _ALWAYS_TEXT = frozenset({"prompt", "model", "keywords", "instructions", "input"})
 """SECURITY: named as a file's, what a model reads would be hidden from agents."""
 _BOUNDARY = re.compile(r"boundary([*0-9]*)\s*=", re.IGNORECASE)
-_NAME = re.compile(rb"(?:^|[;\s])name([*0-9]*)\s*=", re.IGNORECASE)
-_QUOTED = (re.compile(rb'"(?:[^"\\]|\\.)*+"?'), re.compile(rb'"[^"]*"'))
-"""With escapes, and as servers read it that know none: browsers send a file's name with its backslashes as it is."""
-_CHARSET = re.compile(rb"charset[*0-9]*\s*=\s*[\"']?([^\"';\s]*)", re.IGNORECASE)
-_PLAIN_CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
+_NAME = re.compile(rb"\bname([*0-9]*)\s*=", re.IGNORECASE)
+_EXTENDED_FILE_NAME = re.compile(rb"\bfilename\*\s*=\s*[^';\s]*'[^';\s]*'([^;\s]*)", re.IGNORECASE)
+"""RFC 5987, for names that are not ASCII."""
+_WIDE = re.compile(r"utf-?(?:16|32)", re.IGNORECASE)
 _PLAIN_ENCODINGS = frozenset({b"7bit", b"8bit", b"binary"})
 _quiet = logging.Logger("multipart", logging.CRITICAL + 1)
 """A client's broken form is a fact about the exchange, not a line in our log."""
@@ -135,6 +136,9 @@ class FormReader:
         if part is None:
             return
         if part.is_file:
+            if not part.content_type and len(part.text) == part.size and end - start <= self._room:
+                part.text += data[start:end]
+                self._room -= end - start
             part.size += end - start
             part.hash.update(memoryview(data)[start:end])
             return
@@ -157,8 +161,12 @@ class FormReader:
         if len(form.fields) + len(form.files) >= PARTS_LIMIT:
             form.state = "truncated"
         elif not part.is_file:
+            self._odd = self._odd or bool(_WIDE.search(part.typed)) or not charset_known(part.typed, bytes(part.text))
             form.fields.append((part.name, part.text.decode("utf-8", "replace")))
         else:
+            # SECURITY: what has no type is a field to some servers, whatever file it names.
+            if part.text and len(part.text) == part.size and part.text.find(b"\0") < 0 and _is_utf8(part.text):
+                form.fields.append((part.name, part.text.decode()))
             kind = part.content_type
             modality = kind.partition("/")[0] if kind.startswith(("image/", "audio/", "video/")) else "document"
             content = Blob(modality, kind or None, part.hash.hexdigest() if whole else None, part.size)
@@ -168,13 +176,14 @@ class FormReader:
 
 
 class _Part:
-    __slots__ = ("_seen", "content_type", "file_name", "hash", "header", "name", "size", "text")
+    __slots__ = ("_seen", "content_type", "file_name", "hash", "header", "name", "size", "text", "typed")
 
     def __init__(self) -> None:
         self.header = [b"", b""]
         self.name = ""
         self.file_name = ""
-        self.content_type = ""
+        self.typed = self.content_type = ""
+        """With its parameters, and without."""
         self._seen: set[bytes] = set()
         self.size = 0
         self.hash = sha256()
@@ -190,12 +199,15 @@ class _Part:
             options = parse_options_header(value)[1]
             self.name = options.get(b"name", b"").decode("utf-8", "replace")
             self.file_name = options.get(b"filename", b"").decode("utf-8", "replace")
+            if not self.file_name and (extended := _EXTENDED_FILE_NAME.search(value)) is not None:
+                self.file_name = unquote(extended[1].decode("latin-1"))
             escaped = "\\" in self.name or "%" in self.name
-            named_once = all(_NAME.findall(quoted.sub(b"", value)) == [b""] for quoted in _QUOTED)
-            return clear and not escaped and named_once
+            # Some servers look for it in quotes too, others do not know which quotes are escaped.
+            return clear and not escaped and _NAME.findall(value) == [b""]
         if field == b"content-type":
-            self.content_type = value.decode("latin-1").partition(";")[0].strip().lower()
-            return clear and all(name.lower() in _PLAIN_CHARSETS for name in _CHARSET.findall(value))
+            self.typed = value.decode("latin-1")
+            self.content_type = self.typed.partition(";")[0].strip().lower()
+            return clear
         if field == b"content-transfer-encoding":
             return clear and value.strip().lower() in _PLAIN_ENCODINGS
         return clear
@@ -207,3 +219,11 @@ class _Part:
         sound = bool(kind) and not kind.startswith(("text/", "application/json"))
         name = self.name.strip().casefold().removesuffix("[]")
         return (bool(self.file_name) or sound) and name not in _ALWAYS_TEXT
+
+
+def _is_utf8(data: bytes | bytearray) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

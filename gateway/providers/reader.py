@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from gateway.model.message import ResponseReading
-from gateway.providers.abundance import MOST_EVENTS, has_too_many_values
+from gateway.providers.abundance import MOST_EVENTS, MOST_VALUES_ANSWERED, has_too_many_values
 from gateway.providers.eventstream import EventStreamDecoder
 from gateway.providers.lenient import raw_entry, repaired
 from gateway.providers.ndjson import NdjsonDecoder
@@ -147,7 +147,9 @@ class BodyReader:
             reading = self._answer.reading()
             reading.state = "full" if complete else "truncated"
             return reading
-        if self._raw_shown and has_too_many_values(body):  # vectors are many values, and harmless
+        if self._raw_shown and has_too_many_values(
+            body, False, MOST_VALUES_ANSWERED
+        ):  # vectors are many values, and harmless
             self.cut = True
             return self._raw(body, complete)
         try:

@@ -1,5 +1,7 @@
 """What says far more than anybody means to is not gone through to its end, and says so."""
 
+import json
+
 import pytest
 
 from gateway.providers import abundance, reader
@@ -87,3 +89,18 @@ def test_as_many_events_as_may_be_are_all_understood(monkeypatch: pytest.MonkeyP
     read = OpenAIChat().response_reader(None, 200, "text/event-stream")
     read.feed(CHUNK * 9 + b"data: [DONE]\n\n")
     assert (read.end(True).state, read.cut) == ("full", False)
+
+
+def test_an_answer_with_the_log_probabilities_of_its_tokens_is_read() -> None:
+    likely = {"token": "sky", "logprob": -0.25, "bytes": [115, 107, 121]}
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": "sky" * 1500},
+        "logprobs": {"content": [{**likely, "top_logprobs": [likely] * 5}] * 1500},
+        "finish_reason": "stop",
+    }
+    usage = {"prompt_tokens": 11, "completion_tokens": 1500}
+    reading = OpenAIChat().response_reader(None, 200, "application/json")
+    reading.feed(json.dumps({"id": "c", "model": "m", "choices": [choice], "usage": usage}).encode())
+    read = reading.end(complete=True)
+    assert (read.state, read.usage.output_tokens, read.finish_reasons) == ("full", 1500, ["stop"])

@@ -140,10 +140,40 @@ def test_a_form_with_something_behind_its_end_is_unreadable(behind: bytes) -> No
     "headers",
     [
         f"{DISPOSITION}\nContent-Transfer-Encoding: 8bit\nContent-Type: text/plain; charset=UTF-8",
-        'Content-Disposition: form-data; name="file"; filename="my name=x; name=y.wav"',
+        f"{DISPOSITION}\nContent-Type: text/plain; charset=ISO-8859-1\nContent-Transfer-Encoding: 8bit",
+        'Content-Disposition: form-data; name="file"; filename="me.txt"\nContent-Type: text/plain; charset=utf-16',
+        "Content-Disposition: form-data; name=\"file\"; filename*=utf-8''%C3%A9.wav\nContent-Type: audio/wav",
         'Content-Disposition: form-data; name="file"; filename="a \\"b\\".wav"',
         'Content-Disposition: form-data; name="file"; filename="C:\\\\sounds\\\\a.wav"',
     ],
 )
 def test_what_they_read_alike_is_not(headers: str) -> None:
     assert read_form(part(headers, b"say it") + b"--b-1--\r\n", TYPE).state == "full"
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        'form-data; x="; name=prompt; y="; name="file"; filename="a.wav"',
+        'form-data; name="file"; filename="; name=prompt; x="',
+        'form-data; name="file"; filename="my name=x.wav"',
+    ],
+)
+def test_a_name_in_quotes_is_one_to_some_servers(disposition: str) -> None:
+    form = read_form(part(f"Content-Disposition: {disposition}", b"say it") + b"--b-1--\r\n", TYPE)
+    assert form.state == "unreadable"
+
+
+def test_latin_text_that_is_not_ascii_is_unreadable() -> None:
+    said = part(f"{DISPOSITION}\nContent-Type: text/plain; charset=ISO-8859-1", "é".encode("latin-1"))
+    assert read_form(said + b"--b-1--\r\n", TYPE).state == "unreadable"
+
+
+@pytest.mark.parametrize(("content", "fields"), [(b"say it", [("hotwords", "say it")]), (SOUND, []), (b"\xff\xfe", [])])
+def test_a_file_without_a_type_is_shown_if_it_is_text(content: bytes, fields: list[tuple[str, str]]) -> None:
+    form = read_form(
+        part('Content-Disposition: form-data; name="hotwords"; filename="a"', content) + b"--b-1--\r\n", TYPE
+    )
+    assert form.fields == fields
+    [(name, _, blob)] = form.files
+    assert (name, blob.size) == ("hotwords", len(content))
