@@ -115,6 +115,8 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
 
     connection: Connection | None = None
     """Of a WebSocket whose exchanges share a session; None elsewhere."""
+    asks_nothing: bool = False
+    """An event on a WebSocket that asks for no response, as far as can be told."""
     session: SessionRef | None = None
     verdict: Verdict = msgspec.field(default_factory=Verdict)
     request: RequestReading | None = None

@@ -126,7 +126,8 @@ SPANGATE_RESPONSE_FINISH_REASONS_RAW: Final = "spangate.response.finish_reasons_
 SPANGATE_COUNTED_INPUT_TOKENS: Final = "spangate.counted.input_tokens"
 """What a token-counting call answered. No usage: nothing was generated, and totals must not grow by asking."""
 SPANGATE_REQUEST_GENERATE: Final = "spangate.request.generate"
-"""False where no answer was asked for: over a WebSocket a client has the model get ready (`generate: false`)."""
+"""False where no answer was asked for: over a WebSocket a client has the model get ready (`generate: false`), or says
+what asks for nothing."""
 
 # [ours] On the evaluation event
 SPANGATE_ROLE: Final = "spangate.role"

@@ -124,6 +124,7 @@ class UnderstoodTalk:
             begun = self._begin(step.number, step.request, whole)
             if step.passes:
                 self._passing.add(step.number)
+                begun.asks_nothing = True
         exchange = self._open.get(step.number)
         if exchange is None:
             return None

@@ -37,6 +37,7 @@ _API_TYPES = {
     "openai_responses": "responses",
     "openai_responses_poll": "responses",
 }
+_DOES_NOT_GENERATE = (sc.SPANGATE_REQUEST_GENERATE, False)
 _PARTS_NOTE = "telemetry.text_parts"
 _to_json = msgspec.json.Encoder().encode
 _to_message = msgspec.json.Decoder(Message).decode
@@ -231,6 +232,8 @@ def _add_settings(parts: Parts, exchange: Exchange) -> None:
         parts.append(_call(exchange.method, path, exchange.api, False, ()))
     else:
         parts.append(_call(exchange.method, path, exchange.api, request.stream, tuple(request.attributes)))
+    if exchange.asks_nothing and (request is None or _DOES_NOT_GENERATE not in request.attributes):
+        parts.append(_DOES_NOT_GENERATE)
     if response is not None and response.attributes:
         parts.append(_facts(tuple(response.attributes)))
 

@@ -134,6 +134,8 @@ async def test_an_enforcer_reads_each_text_before_the_upstream_does(
     blocked, passed, answered = await gateway.ended(), await gateway.ended(), await gateway.ended()
     assert [each.attributes["spangate.end"] for each in (blocked, passed, answered)] == ["blocked", *["finished"] * 2]
     assert (passed.asked, answered.asked) == (["What is a span?"], ["What is a span?"])
+    asked = [each.attributes.get("spangate.request.generate") for each in (blocked, passed, answered)]
+    assert asked == [False, False, None]
 
 
 @pytest.mark.parametrize("binary", [False, True])

@@ -158,6 +158,22 @@ async def test_an_enforcer_sees_a_request_before_it_leaves(model: BuiltinModel, 
     assert [each.attributes["spangate.session.sequence"] for each in (blocked, passed)] == [1, 2]
 
 
+@pytest.mark.parametrize("said", [{"input": "What is a span?"}, {"generate": False}])
+async def test_under_an_enforcer_an_event_that_asks_for_nothing_is_a_span_that_says_so(
+    model: BuiltinModel, make_gateway: MakeGateway, said: dict[str, Any]
+) -> None:
+    gateway = await make_gateway(model.url, enforcing=True)
+    async with connect(f"{gateway.ws}/responses") as client:
+        await client.send(json.dumps({"type": "response.unheard_of", **said}))
+        passed = await gateway.ended()
+        await ask(client, ASK)
+    answered = await gateway.ended()
+    keys = [each[0] for part in passed.span.parts for each in (getattr(part, "attributes", [part]))]
+    assert passed.attributes["spangate.request.generate"] is False
+    assert len(keys) == len(set(keys))
+    assert "spangate.request.generate" not in answered.attributes
+
+
 async def test_a_client_that_leaves_in_the_middle(model: BuiltinModel, make_gateway: MakeGateway) -> None:
     gateway = await make_gateway(model.url)
     async with connect(f"{gateway.ws}/responses") as client:
