@@ -26,6 +26,7 @@ class PolicyConfig(ConfigModel):
     on_error: Literal["allow", "block"] = "allow"
     """When a detector fails or time runs out; an agent's own `on_error` comes first."""
     unreadable: Literal["allow", "block"] = "allow"
+    """A body that is not what its API's should be. Of an API that nobody here knows none is expected."""
     oversize: Literal["allow", "block"] = "allow"
     timeout: PositiveDuration = 0.2
     """How long a client waits for an agent that has no `timeout` of its own."""

@@ -10,6 +10,8 @@ from gateway.model.message import Entry, RequestReading, ResponseReading
 from gateway.policy.engine import PolicySet
 from gateway.policy.load import Agent
 from gateway.processors.policy import PolicyConfig, PolicyProcessor, policies_of
+from gateway.providers.generic import Generic
+from gateway.providers.known import KnownMessageCache
 
 Say = Callable[..., Entry]
 Make = Callable[..., Agent]
@@ -121,6 +123,26 @@ def test_what_could_not_be_read_whole(
     processor(agent(), **config).on_request(judged)
     assert judged.outcome == outcome
     assert (judged.refusal is not None) == (outcome == "blocked")
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (b'{"novel":"hello"}', "allowed"),
+        (b"no JSON", "allowed"),
+        (b'{"novel":"nightjar"}', "blocked"),
+        (b'{"novel":"hello","novel":"hi"}', "blocked"),
+        (b'{"novel":', "blocked"),
+    ],
+    ids=["unknown", "text", "a codeword", "a name twice", "broken"],
+)
+def test_an_api_that_nobody_knows_is_not_closed_for_that_alone(agent: Make, body: bytes, outcome: str) -> None:
+    judged = exchange()
+    generic = Generic()
+    judged.api = generic.name
+    judged.request = generic.read_request(body, KnownMessageCache())
+    processor(agent(), unreadable="block").on_request(judged)
+    assert (judged.outcome, judged.capture) == (outcome, "unreadable")
 
 
 def test_raw_text_of_an_unreadable_body_is_assessed(said: Say, agent: Make) -> None:
