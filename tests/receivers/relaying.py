@@ -1,15 +1,16 @@
 """The receiver as it runs: behind the real relay, in front of a raw upstream, with a pipeline that keeps what it made."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.contracts import Processor
 from gateway.model.exchange import Exchange
 from gateway.model.span import Span
 from gateway.pipeline import Pipeline
-from gateway.providers.built_in import formats
+from gateway.providers.built_in import formats, sockets
 from gateway.providers.known import KnownMessageCache
 from gateway.proxy.limits import Limits
 from gateway.proxy.server import ProxyServer
@@ -61,8 +62,13 @@ class Relaying:
 
 
 @asynccontextmanager
-async def relaying(providers: dict[str, dict[str, Any]], **written: Any) -> AsyncIterator[Relaying]:
-    """Every provider's `base_url` is the raw upstream's."""
+async def relaying(
+    providers: dict[str, dict[str, Any]],
+    processors: Sequence[Processor] = (),
+    body_max: int = Limits().body,
+    **written: Any,
+) -> AsyncIterator[Relaying]:
+    """Every provider's `base_url` is the raw upstream's. `written`: of the receiver's configuration, by name."""
     upstream = Upstream()
     upstream.answers(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
     listener = await asyncio.start_server(upstream.handle, "127.0.0.1", 0, limit=1 << 24)
@@ -75,9 +81,9 @@ async def relaying(providers: dict[str, dict[str, Any]], **written: Any) -> Asyn
         | written
     )
     kept, known = Kept(), formats()
-    pipeline = Pipeline([], [kept], {each.name: each for each in known}, KnownMessageCache())
-    limits = Limits(capture=config.capture_max)
-    server = ProxyServer(LlmReceiver(config, pipeline, known), limits)
+    pipeline = Pipeline(processors, [kept], {each.name: each for each in known}, KnownMessageCache())
+    limits = Limits(capture=config.capture_max, body=body_max)
+    server = ProxyServer(LlmReceiver(config, pipeline, known, sockets=sockets()), limits)
     sock = listening()
     await server.listen(sock)
     wire = Wire(*await asyncio.open_connection(*sock.getsockname(), limit=1 << 24))
