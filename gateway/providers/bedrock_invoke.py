@@ -16,7 +16,6 @@ from gateway.providers.anthropic_messages import AnthropicMessages
 from gateway.providers.bedrock_converse import conversation
 from gateway.providers.bedrock_native import BedrockInvokeAnswer
 from gateway.providers.bedrock_path import add_path, asked_at
-from gateway.providers.bedrock_raw import stored_without_media
 from gateway.providers.bedrock_refusal import aws_error, aws_exception_frame
 from gateway.providers.generic import Generic
 from gateway.providers.known import entry_of
@@ -107,7 +106,7 @@ def native_request(body: bytes, known: KnownMessages) -> RequestReading:
     """Read by the API whose body it is; as raw text where it is nobody's that is known."""
     head = with_repair(_decode_head, body)
     if head is None:
-        return _raw(body, known)
+        return _GENERIC.read_request(body, known)
     if head.messages is not NO_RAW:
         if _is_converse(head):
             return conversation(body, known)
@@ -116,15 +115,9 @@ def native_request(body: bytes, known: KnownMessages) -> RequestReading:
     titan = isinstance(head.input_text, str)
     said = head.input_text if titan else head.prompt
     if not isinstance(said, str):
-        return _raw(body, known)
+        return _GENERIC.read_request(body, known)
     reading = _completion(head, said)
     add_unread(reading, body, _TITANS_NAMES if titan else _OTHERS_NAMES, [], known)
-    return reading
-
-
-def _raw(body: bytes, known: KnownMessages) -> RequestReading:
-    reading = _GENERIC.read_request(body, known)
-    reading.messages = [stored_without_media(entry) for entry in reading.messages]
     return reading
 
 

@@ -12,13 +12,13 @@ import msgspec
 from gateway.model.message import FinishReason, Message, Part, ResponseReading, Text, Usage
 from gateway.providers.anthropic_answer import AnthropicMessagesAnswer
 from gateway.providers.bedrock_answer import EVENTS, BedrockConverseAnswer, is_failure, usage_of
-from gateway.providers.bedrock_raw import without_media
 from gateway.providers.errors import error_type_of
 from gateway.providers.eventstream import CORRUPT
 from gateway.providers.known import entry_of
 from gateway.providers.lenient import count_or_none, raw_text, text_or_none
 from gateway.providers.openai_answer import OpenAIChatAnswer
 from gateway.providers.parts import blob
+from gateway.providers.raw_media import without_media
 from gateway.providers.reader import Answer
 
 _METRICS = "amazon-bedrock-invocationMetrics"

@@ -10,6 +10,7 @@ import msgspec
 from gateway.model.message import Blob, Entry, FinishReason, Message, Text
 from gateway.providers.abundance import has_too_many_values
 from gateway.providers.known import entry_of
+from gateway.providers.raw_media import without_media
 
 _decode = msgspec.json.Decoder().decode
 _to_json = msgspec.json.Encoder().encode
@@ -67,8 +68,11 @@ def raw_text(data: bytes) -> str:
 
 
 def raw_entry(data: bytes, role: str, finish_reason: FinishReason | None = None) -> Entry:
-    """A whole body that was not understood, as one message."""
-    return entry_of(Message(role, (Text(raw_text(data)),), finish_reason=finish_reason))
+    """A whole body that was not understood, as one message: all of it for agents, for spans and store without media."""
+    text = raw_text(data)
+    shown = without_media(text)
+    entry = entry_of(Message(role, (Text(shown),), finish_reason=finish_reason))
+    return entry if shown == text else msgspec.structs.replace(entry, texts=(text,), notes={})
 
 
 def body_entry(body: bytes, role: str, finish_reason: FinishReason | None = None) -> Entry | None:
