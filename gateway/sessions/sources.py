@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from gateway.model.message import RequestReading
+from gateway.model.semconv import GEN_AI_CONVERSATION_ID, SESSION_ID
 from gateway.sessions.identity import HeaderMap
 from gateway.sessions.ids import bounded
 from gateway.sessions.packed import PACKED_FIELD, unpacked
@@ -96,7 +97,7 @@ _MANY = 64
 CHAIN = ("conversation", "conversation.id")
 """Of conversations that the provider keeps."""
 _CODEX_THREAD = "prompt_cache_key"
-_IN_BAGGAGE = ("session.id", "gen_ai.conversation.id")
+_IN_BAGGAGE = (SESSION_ID, GEN_AI_CONVERSATION_ID)
 _LONGEST_BAGGAGE = 8192
 """Bytes; what W3C Baggage (3.3.2) asks everybody to take."""
 
