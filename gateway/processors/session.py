@@ -74,7 +74,7 @@ class SessionProcessor(Processor):
         """What could not be an id or a label, and was left out: by header, `header` or `body`."""
         rules = Rules(config.anonymous, config.closed.explicit, config.closed.borrowed)
         self._lineage = config.lineage
-        self._threads = Threads(state, secret, waiting)
+        self._threads = Threads(state, secret, waiting, config.lineage)
         self._resolver = Resolver(self._sources, state, rules)
 
     def on_request(self, exchange: Exchange) -> Awaitable[None] | None:

@@ -8,7 +8,17 @@ from gateway.contracts import SessionState
 from gateway.model.exchange import Exchange
 from gateway.model.message import RequestReading
 from gateway.model.session import Lesson, SessionRef
-from gateway.sessions.lineage import RETRIED_NS, Clue, clues, exact, history_of, learnt, scope_of, stands_alone
+from gateway.sessions.lineage import (
+    RETRIED_NS,
+    Clue,
+    clues,
+    exact,
+    history_of,
+    learnt,
+    repeating,
+    scope_of,
+    stands_alone,
+)
 from gateway.sessions.subagents import agent_of, sent_again
 
 _SCOPES, _FRESH, _FAILURES = 4096, 8192, 4096
@@ -23,8 +33,16 @@ _BEHIND, _BEHIND_AN_OPENING = 64, 8
 class Threads:
     """One worker's; not thread-safe."""
 
-    def __init__(self, state: SessionState, secret: bytes, waiting: Waiting = lambda exchange, at_most: ()) -> None:
+    def __init__(
+        self,
+        state: SessionState,
+        secret: bytes,
+        waiting: Waiting = lambda exchange, at_most: (),
+        lineage: bool = True,
+    ) -> None:
+        """`lineage`: False where sessions are not looked for in histories; then only threads within one are."""
         self._state = state
+        self._lineage = lineage
         self._secret = secret
         self._waiting = waiting
         self._scopes: dict[tuple[str, str], bytes] = {}
@@ -76,15 +94,23 @@ class Threads:
         ahead = [entry.digest for entry in reading.system]
         if reading.tools is not None:
             ahead.append(self._tools_digest(reading.tools))
-        history = history_of(reading.messages)
         good = _good(exchange)
-        lasting, passing = learnt(scope, ahead, reading, history, exchange.response, good, exchange.api)
-        if fresh and not lasting and not passing:
-            return
-        repeated = exact(scope, ahead, history)
-        asked = [repeated.digest] if repeated is not None else []
-        if session.parent_exchange is None and not stands_alone(reading):
-            asked += [clue.digest for clue in clues(scope, reading, history, False, False)]
+        asked: list[bytes]
+        lasting: tuple[bytes, ...]
+        passing: tuple[bytes, ...]
+        if self._lineage:
+            history = history_of(reading.messages)
+            lasting, passing = learnt(scope, ahead, reading, history, exchange.response, good, exchange.api)
+            if fresh and not lasting and not passing:
+                return
+            repeated = exact(scope, ahead, history)
+            asked = [repeated.digest] if repeated is not None else []
+            if session.parent_exchange is None and not stands_alone(reading):
+                asked += [clue.digest for clue in clues(scope, reading, history, False, False)]
+        else:
+            repeated, whole = repeating(scope, ahead, reading.messages)
+            asked = [repeated.digest] if repeated is not None else []
+            lasting, passing = (), (whole,)
         own, parent = self._agents(scope, exchange, session)
         ended_ns = exchange.started_ns + exchange.duration_ns
         thread = self._state.learn(

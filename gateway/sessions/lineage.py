@@ -189,6 +189,19 @@ def _whole(scope: bytes, ahead: Sequence[bytes], request: Sequence[Entry], answe
     return _scoped(scope, b"whole", b"".join(digests))
 
 
+def repeating(scope: bytes, ahead: Sequence[bytes], messages: Sequence[Entry]) -> tuple[Exact | None, bytes]:
+    """The same without a look at what the messages say: by what a request is found that this one repeats up to the
+    model's latest turn, and by what this one is."""
+    start = len(messages)
+    while start and messages[start - 1].role != "assistant":
+        start -= 1
+    while start and messages[start - 1].role == "assistant":
+        start -= 1
+    digests = [*ahead, *[entry.digest for entry in messages]]
+    before = _scoped(scope, b"request", b"".join(digests[: len(ahead) + start])) if start else b""
+    return Exact(before, start) if start else None, _scoped(scope, b"request", b"".join(digests))
+
+
 class Learnt(NamedTuple):
     lasting: tuple[bytes, ...]
     passing: tuple[bytes, ...]

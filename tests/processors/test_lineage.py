@@ -535,3 +535,14 @@ async def test_every_apis_answer_is_known_again(case: str) -> None:
     first = gateway.ask(opening, reply)
     found = gateway.ask(repeated, reply)
     assert (found.id, found.source, found.confidence) == (first.id, "lineage", 0.9)
+
+
+async def test_without_lineage_threads_of_a_named_session_are_told_apart() -> None:
+    gateway = Gateway(lineage=False)
+    gateway.ask(chat("hi"), answer("Hello"), x_session_id="s")
+    other = gateway.ask(chat("bye"), answer("Goodbye"), x_session_id="s")
+    second = gateway.ask(chat("hi", "Hello", "Ann"), answer("Ann, well."), x_session_id="s")
+    third = gateway.ask(chat("hi", "Hello", "Ann", "Ann, well.", "more"), answer("Well"), x_session_id="s")
+    changed = gateway.ask(chat("hi", "No", "Ann"), answer("Hm"), x_session_id="s")
+    assert [place.parent_exchange for place in (other, second, third, changed)] == ["e-1", "e-1", "e-3", "e-1"]
+    assert [place.new_from for place in (other, second, third, changed)] == [0, 1, 3, 1]
