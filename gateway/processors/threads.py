@@ -69,7 +69,8 @@ class Threads:
             # An agent may go on within the millisecond that the tail waits.
             opening = not turns and found[0].source == "lineage"
             for ended in self._waiting(exchange, _BEHIND_AN_OPENING if opening else _BEHIND):
-                if ended.id not in self._early:
+                # What says nothing, the tail does not come back to: it must not be noted here for ever.
+                if ended.id not in self._early and ended.request is not None and ended.session is not None:
                     self._early.add(ended.id)
                     self.learn(ended)
         return found, bool(turns)

@@ -238,6 +238,19 @@ async def test_what_waits_in_the_tail_is_learnt_early_for_its_own_key_alone() ->
     assert len(gateway.state) == 1  # its own
 
 
+async def test_nothing_stays_noted_of_what_waited_in_the_tail() -> None:
+    gateway = Gateway()
+    asked, empty = gateway.begin(chat("hi")), gateway.begin(chat("none"))
+    empty.request, empty.request_body = None, Captured(0)
+    for ended in (asked, empty):
+        gateway.finish(ended, answer("Hello"), settle=False)
+    gateway.begin(chat("hi", "Hello", "go on"))
+    threads = gateway.sessions._threads
+    assert threads._early == {asked.id}
+    gateway.pipeline.drain()
+    assert threads._early == set()
+
+
 async def test_a_tool_loop_is_one_session() -> None:
     gateway = Gateway()
     call = {"id": "call_0123456789", "type": "function", "function": {"name": "ls", "arguments": '{"a": 1, "b": 2}'}}
