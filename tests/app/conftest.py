@@ -54,6 +54,12 @@ class WatchedGateway(Gateway):
         finally:
             connection.close()
 
+    async def stores(self, count: int) -> None:
+        """Until it has so many rows: a worker that is killed takes along what it had not sent yet."""
+        async with asyncio.timeout(DEADLINE_S):
+            while len(self.stored()) < count:
+                await asyncio.sleep(_POLL_S)
+
     def sequences(self) -> dict[str, list[tuple[int, bool]]]:
         """(sequence, header) of each exchange, by session, in order."""
         connection = sqlite3.connect(f"file:{self._folder / 'spangate.db'}?mode=ro", uri=True)

@@ -184,6 +184,7 @@ async def test_a_session_is_one_whichever_worker_serves_it_and_after_kills_and_r
             await caller.calls(CONNECTIONS)
             served += CONNECTIONS
             if end == "kill":
+                await gateway.stores(served)
                 for pid in gateway.children("worker"):
                     os.kill(pid, signal.SIGKILL)
                     await gone(pid)
