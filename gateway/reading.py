@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 from gateway.contracts import AsksInTarget, KnownMessages, Provider, ResponseReader
 from gateway.model.exchange import NOT_UNDERSTOOD, Captured, Exchange
@@ -10,6 +11,7 @@ from gateway.providers.abundance import has_too_many_values
 from gateway.providers.bedrock_headers import add_counts, add_guardrail
 from gateway.providers.content import State, charset_known, decode
 from gateway.providers.errors import error_type_in
+from gateway.providers.histories import LEAST, Histories
 from gateway.providers.request import unreadable_request
 
 _LONG, _LONG_PACKED, _SLICE = 256 * 1024, 64 * 1024, 8 * 1024
@@ -26,6 +28,7 @@ class Bodies:
         self._providers = providers
         self._asking_in_target = {name: each for name, each in providers.items() if isinstance(each, AsksInTarget)}
         self._known = known
+        self._histories = Histories()
         self._counters = counters
 
     def request(self, exchange: Exchange) -> RequestReading | None:
@@ -39,11 +42,11 @@ class Bodies:
         content_type = exchange.header_map.get(b"content-type", b"").decode("latin-1")
         # Unreadable is not empty: what cannot be decoded is assessed as the bytes it is.
         said = raw or body.joined()
-        if has_too_many_values(said, numbers=provider.operation not in _OF_NUMBERS) and provider.name != NOT_UNDERSTOOD:
-            self._counters["requests_too_many_values"] += 1
-            reading = unreadable_request(said)
-        else:
+        if len(said) < LEAST:
             reading = provider.read_request(said, self._known, exchange.target, content_type)
+        else:
+            read = partial(self._long_request, provider, exchange.target, content_type)
+            reading = self._histories.read(provider.name, said, read)
         if state != "full":
             reading.state = state
         if not charset_known(content_type, said):
@@ -53,6 +56,12 @@ class Bodies:
         if exchange.connection is not None:
             reading.stream = True  # events are all that a WebSocket has
         return reading
+
+    def _long_request(self, provider: Provider, target: str, content_type: str, body: bytes) -> RequestReading:
+        if has_too_many_values(body, numbers=provider.operation not in _OF_NUMBERS) and provider.name != NOT_UNDERSTOOD:
+            self._counters["requests_too_many_values"] += 1
+            return unreadable_request(body)
+        return provider.read_request(body, self._known, target, content_type)
 
     def response(self, exchange: Exchange) -> ResponseReading | None:
         """None where no answer began."""

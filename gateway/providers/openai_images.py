@@ -13,6 +13,7 @@ from gateway.contracts import KnownMessages, ResponseReader
 from gateway.model.message import FinishReason, Message, Part, RequestReading, ResponseReading, Text
 from gateway.providers import settings
 from gateway.providers.errors import error_type_of
+from gateway.providers.histories import MAX_ENTRIES
 from gateway.providers.known import entry_of
 from gateway.providers.lenient import text_or_none
 from gateway.providers.openai_fields import begun, fields_of
@@ -20,7 +21,6 @@ from gateway.providers.openai_refusal import RefusesAsOpenAI
 from gateway.providers.openai_tokens import add_tokens
 from gateway.providers.parts import blob, media
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import MAX_ENTRIES
 
 _PATH = re.compile(r".*/images/(?:generations|edits|variations)", re.DOTALL)
 

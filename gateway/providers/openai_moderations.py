@@ -11,12 +11,13 @@ import msgspec
 from gateway.contracts import KnownMessages, ResponseReader
 from gateway.model.message import Message, Other, RequestReading, ResponseReading
 from gateway.providers.errors import error_type_of
+from gateway.providers.histories import MAX_ENTRIES
 from gateway.providers.known import entry_of
 from gateway.providers.lenient import text_or_none
 from gateway.providers.openai_input import begun
 from gateway.providers.openai_refusal import RefusesAsOpenAI
 from gateway.providers.reader import BodyReader
-from gateway.providers.request import MAX_ENTRIES, unreadable_request, with_repair
+from gateway.providers.request import unreadable_request, with_repair
 
 
 class _Request(msgspec.Struct):

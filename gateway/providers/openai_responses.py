@@ -14,6 +14,7 @@ from gateway.contracts import KnownMessages, ResponseReader
 from gateway.model.exchange import Refusal
 from gateway.model.message import Message, RequestReading
 from gateway.providers import settings
+from gateway.providers.histories import MAX_ENTRIES
 from gateway.providers.lenient import text_or_none
 from gateway.providers.openai_deployment import model_of
 from gateway.providers.openai_item import Head, read_instructions, read_text, read_turn
@@ -22,7 +23,6 @@ from gateway.providers.openai_responses_answer import OpenAIResponsesAnswer
 from gateway.providers.parts import unknown
 from gateway.providers.reader import BodyReader
 from gateway.providers.request import (
-    MAX_ENTRIES,
     NO_RAW,
     add_context,
     add_tools,

@@ -7,11 +7,11 @@ import msgspec
 
 from gateway.contracts import KnownMessages
 from gateway.model.message import Entry, Message, RequestReading, Text, Unread
+from gateway.providers.histories import MAX_ENTRIES
 from gateway.providers.lenient import raw_entry, raw_text, repaired
 from gateway.providers.unread import unread_of
 
 _T = TypeVar("_T")
-MAX_ENTRIES = 20_000
 NO_RAW = msgspec.Raw(b"")
 """The default of a raw field that is not there."""
 

@@ -1,0 +1,182 @@
+"""A body that begins as an earlier one is read as it would be alone, from less of it."""
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from gateway.model.message import RequestReading
+from gateway.providers.built_in import formats
+from gateway.providers.histories import LEAST, Histories
+from gateway.providers.known import KnownMessageCache
+
+PROVIDERS = {provider.name: provider for provider in formats()}
+
+Write = Callable[[Any], bytes]
+
+
+def compact(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def spaced(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+class Reader:
+    """Reads as the gateway does, and keeps count of what it went through."""
+
+    def __init__(self, api: str = "openai_chat", limit_bytes: int = 1 << 24) -> None:
+        self.provider = PROVIDERS[api]
+        self.known = KnownMessageCache()
+        self.histories = Histories(limit_bytes)
+        self.seen = 0
+
+    def read(self, body: bytes) -> RequestReading:
+        self.seen = 0
+        return self.histories.read(self.provider.name, body, self._read)
+
+    def _read(self, body: bytes) -> RequestReading:
+        self.seen += len(body)
+        return self.provider.read_request(body, self.known)
+
+
+def alone(api: str, body: bytes) -> dict[str, Any]:
+    return said(PROVIDERS[api].read_request(body, KnownMessageCache()))
+
+
+def said(reading: RequestReading) -> dict[str, Any]:
+    found = {name: getattr(reading, name) for name in RequestReading.__struct_fields__}
+    for name in ("messages", "system", "definitions"):
+        found[name] = [(entry.role, entry.json, entry.texts) for entry in found[name]]
+    return found
+
+
+def message(rng: Random) -> dict[str, Any]:
+    text = "".join(rng.choices('abc "\\{}[],é\n', k=rng.randint(0, 900)))
+    role = rng.choice(["user", "assistant", "user", "tool"])
+    if role == "tool":
+        return {"role": role, "tool_call_id": f"call_{rng.randrange(10**6)}", "content": text}
+    if rng.random() < 0.2:
+        return {"role": role, "content": [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]}
+    return {"role": role, "content": text}
+
+
+def request(messages: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    return {"model": "m", "tools": [{"type": "function", "function": {"name": "f"}}], "messages": messages, **more}
+
+
+def talk(rng: Random, least: int = 3 * LEAST) -> list[dict[str, Any]]:
+    messages = [message(rng)]
+    while len(compact(messages)) < least:
+        messages.append(message(rng))
+    return messages
+
+
+@pytest.mark.parametrize("write", [compact, spaced])
+@pytest.mark.parametrize("api", ["openai_chat", "anthropic_messages", "cohere_chat", "ollama_chat"])
+def test_however_conversations_go_on_they_are_read_as_alone(api: str, write: Write) -> None:
+    rng = Random(api)
+    reader = Reader(api)
+    talks = [talk(rng) for _ in range(4)]
+    for _ in range(120):
+        messages = rng.choice(talks)
+        match rng.randrange(6):
+            case 0:  # edited
+                messages[rng.randrange(len(messages))] = message(rng)
+            case 1:  # taken back
+                del messages[rng.randint(len(messages) // 2, len(messages)) :]
+            case 2:  # a fork
+                talks[rng.randrange(len(talks))] = [*messages, message(rng)]
+            case _:
+                messages += [message(rng) for _ in range(rng.randint(0, 3))]
+        body = write(request(messages, temperature=rng.choice([0.1, 1])))
+        assert said(reader.read(body)) == alone(api, body)
+    assert reader.histories.hits > 60
+
+
+@pytest.mark.parametrize("write", [compact, spaced])
+def test_only_what_is_new_is_gone_through(write: Write) -> None:
+    rng, reader = Random(1), Reader()
+    messages = talk(rng, 20 * LEAST)
+    reader.read(write(request(messages)))
+    new = [message(rng), message(rng)]
+    reader.read(write(request(messages + new)))
+    assert reader.seen < len(write(new)) + 200
+    reader.read(write(request(messages + new)))
+    assert reader.seen < 200, "the same again"
+
+
+def test_what_a_client_marks_in_its_latest_messages_is_read_anew_and_no_more() -> None:
+    reader = Reader("anthropic_messages")
+    messages = [{"role": "user" if at % 2 == 0 else "assistant", "content": "x" * 500} for at in range(200)]
+
+    def marked(count: int) -> bytes:
+        *before, last = messages[:count]
+        mark = {"type": "text", "text": last["content"], "cache_control": {"type": "ephemeral"}}
+        return compact(request([*before, {**last, "content": [mark]}]))
+
+    reader.read(marked(101))
+    for count in range(103, 199, 2):
+        reader.read(marked(count))
+        assert reader.seen < 3_000
+
+
+SAME = '[{"role": "user", "content": "A"}]'
+PADDING = "x" * LEAST
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        # The same list stands further in, ahead of the request's own: what follows there is not the conversation's.
+        (
+            f'{{"metadata": {{"pad": "{PADDING}", "messages": {SAME}}}, "messages": {SAME}}}',
+            f'{{"metadata": {{"pad": "{PADDING}", "messages": {SAME[:-1]}, "x"]}}, "messages": {SAME}}}',
+        ),
+        # A second list behind the first: which of them counts is not clear.
+        (
+            f'{{"pad": "{PADDING}", "messages": {SAME}}}',
+            f'{{"pad": "{PADDING}", "messages": {SAME}, "messages": []}}',
+        ),
+        (
+            f'{{"pad": "{PADDING}", "messages": {SAME}}}',
+            f'{{"pad": "{PADDING}", "messages": {SAME}, "Messages": []}}',
+        ),
+        # Behind the history comes what is no JSON, or no list's end.
+        (f'{{"pad": "{PADDING}", "messages": {SAME}}}', f'{{"pad": "{PADDING}", "messages": {SAME[:-1]} nonsense'),
+        (f'{{"pad": "{PADDING}", "messages": {SAME}}}', f'{{"pad": "{PADDING}", "messages": {SAME[:-1]}, NaN]}}'),
+        (f'{{"pad": "{PADDING}", "messages": {SAME}}}', f'{{"pad": "{PADDING}", "messages": {SAME[:-1]},]}}'),
+        (f'{{"pad": "{PADDING}", "messages": [12]}}', f'{{"pad": "{PADDING}", "messages": [123]}}'),
+        (f'{{"pad": "{PADDING}", "messages": []}}', f'{{"pad": "{PADDING}", "messages": {SAME}}}'),
+    ],
+)
+def test_what_only_looks_like_a_known_history_is_read_as_alone(first: str, second: str) -> None:
+    reader = Reader()
+    reader.read(first.encode())
+    assert said(reader.read(second.encode())) == alone("openai_chat", second.encode())
+
+
+def test_the_same_bytes_sent_to_another_api_are_read_as_that_ones() -> None:
+    reader = Reader("openai_chat")
+    body = compact(request(talk(Random(3))))
+    reader.read(body)
+    reader.provider = PROVIDERS["anthropic_messages"]
+    assert said(reader.read(body)) == alone("anthropic_messages", body)
+
+
+def test_of_a_flood_of_conversations_the_latest_are_kept_within_the_bound() -> None:
+    rng, reader = Random(4), Reader(limit_bytes=64 * LEAST)
+    for _ in range(50):
+        reader.read(compact(request(talk(rng))))
+        assert reader.histories.bytes <= 64 * LEAST
+    giant = compact(request([{"role": "user", "content": "x" * 64 * LEAST}]))
+    reader.read(giant)
+    reader.read(giant)
+    assert reader.seen == len(giant), "too large to be kept"
+    latest = talk(rng)
+    reader.read(compact(request(latest)))
+    reader.read(compact(request([*latest, message(rng)])))
+    assert reader.histories.hits == 1
