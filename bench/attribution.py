@@ -27,7 +27,7 @@ from gateway.state.memory import MemoryState
 
 START_NS = 1_790_000_000_000_000_000
 _LIMIT = 1 << 24
-FOUND = SessionConfig(lineage=True)
+FOUND = SessionConfig()
 
 
 class Score(NamedTuple):
@@ -161,14 +161,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     alone, named = traffic(options.seed), traffic(options.seed, users=5)
     if options.write is not None:
         options.write.write_text("".join(json.dumps(call._asdict()) + "\n" for call in alone))
-    by_principal = SessionConfig(lineage=True, anonymous="principal")
+    by_principal = SessionConfig(anonymous="principal")
     print(f"{len(alone)} requests of 200 conversations, seed {options.seed}; F1 over pairs of requests")
     for name, calls, config in (
         ("lineage", alone, FOUND),
-        ("the 45 s window alone, anonymous: principal", alone, SessionConfig(anonymous="principal")),
+        ("the 45 s window alone, anonymous: principal", alone, SessionConfig(lineage=False, anonymous="principal")),
         ("lineage and window, anonymous: principal", alone, by_principal),
         ("lineage, five users with x-user-id", named, FOUND),
-        ("the 45 s window alone, five users", named, SessionConfig()),
+        ("the 45 s window alone, five users", named, SessionConfig(lineage=False)),
     ):
         replay = Replay(config)
         found = score([call.conversation for call in calls], replay.sessions_of(calls))

@@ -29,6 +29,7 @@ class Setup:
     messages: Messages = "full"
     limit: str = "64KiB"
     compression: str = "none"
+    lineage: bool = True
 
     @property
     def stores(self) -> bool:
@@ -40,6 +41,7 @@ class Setup:
 
 
 EXPORTERS_OFF = Setup(exporters=("nop",))
+BY_NAME_AND_TIME = Setup(exporters=("nop",), lineage=False)
 EVERYTHING = Setup()
 ONLY_NEW = Setup(messages="new")
 
@@ -141,7 +143,7 @@ def config_of(setup: Setup, ports: Ports, upstream_port: int, sink_port: int, fo
             "compression": setup.compression,
             "capture": capture,
         },
-        "session": {},
+        "session": {"lineage": setup.lineage},
         "policy": {"files": [f"{POLICIES}/*.yaml"]},
     }
     extensions: Tree = {

@@ -3,7 +3,7 @@
 from bench import trial
 from bench.figures import Reach, Row, difference_row, ratio_row
 from bench.load import Script
-from bench.ours import EVERYTHING, EXPORTERS_OFF, ONLY_NEW, Setup
+from bench.ours import BY_NAME_AND_TIME, EVERYTHING, EXPORTERS_OFF, ONLY_NEW, Setup
 from bench.trial import Bench, Trial
 
 CONNECTIONS = 32
@@ -11,7 +11,11 @@ CONNECTIONS = 32
 
 def small(bench: Bench) -> list[Row]:
     """0.3 KB in, 0.4 KB out, 32 connections."""
-    names = {"small, exporters off": (EXPORTERS_OFF, 0.20), "small, everything on": (EVERYTHING, 0.10)}
+    names = {
+        "small, exporters off": (EXPORTERS_OFF, 0.20),
+        "the same without lineage": (BY_NAME_AND_TIME, 0.20),
+        "small, everything on": (EVERYTHING, 0.10),
+    }
     return _ratios(bench, bench.small, names)
 
 

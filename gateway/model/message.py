@@ -126,6 +126,8 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     texts: tuple[str, ...]
     compacts: bool = False
     """A part of it stands for the conversation before it."""
+    plain: bool = False
+    """One text is all there is: the first of `texts`."""
     notes: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property

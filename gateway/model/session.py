@@ -1,5 +1,6 @@
 """Which session an exchange belongs to, and how sure that is."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -111,11 +112,11 @@ class Lesson(NamedTuple):
     """Unix time."""
     begins: bool
     """Begin the session if it is unknown: a fresh one, of which the state was not told."""
-    asked: tuple[bytes, ...] = ()
+    asked: Sequence[bytes] = ()
     """Digests by which the exchange that this one continues may be known within the session, surest first."""
-    lasting: tuple[bytes, ...] = ()
+    lasting: Sequence[bytes] = ()
     """Found by these as long as the session is remembered."""
-    passing: tuple[bytes, ...] = ()
+    passing: Sequence[bytes] = ()
     """Found by these until the session's later exchanges have brought newer ones."""
 
 

@@ -43,7 +43,7 @@ class SessionConfig(ConfigModel):
     """The same user's next prompt within this belongs to the same session."""
     close_after: PositiveDuration = 86400.0
     """Idle."""
-    lineage: bool = False
+    lineage: bool = True
     """A request that repeats earlier turns belongs to their session."""
     anonymous: Literal["separate", "principal"] = "separate"
     """principal: where no user is known, the timing rule takes the credential as the user."""

@@ -11,6 +11,7 @@ from gateway.model.session import Lesson, SessionRef
 from gateway.sessions.lineage import (
     RETRIED_NS,
     Clue,
+    Exact,
     clues,
     exact,
     history_of,
@@ -22,6 +23,8 @@ from gateway.sessions.lineage import (
 from gateway.sessions.subagents import agent_of, sent_again
 
 _SCOPES, _FRESH, _FAILURES = 4096, 8192, 4096
+_FOUND = ("window", "lineage")
+"""Sources of sessions that no agent named."""
 _TOOLS_REMEMBERED, _LARGEST_REMEMBERED = 64, 256 * 1024
 _REFUSED_SESSIONS = ("session_closed", "invalid_session_id")
 
@@ -47,8 +50,8 @@ class Threads:
         self._waiting = waiting
         self._scopes: dict[tuple[str, str], bytes] = {}
         self._tools: dict[bytes, bytes] = {}
-        self._fresh: OrderedDict[bytes, None] = OrderedDict()
-        """What was learnt here lately."""
+        self._fresh = _Lately()
+        """What was learnt here."""
         self._failures: OrderedDict[bytes, int] = OrderedDict()
         """Scope → when an attempt last failed here, Unix ns."""
         self._early: set[str] = set()
@@ -64,7 +67,7 @@ class Threads:
         scope = self._scope(exchange.workspace, exchange.principal)
         failure_ns = self._failures.get(scope)
         failures = failure_ns is not None and abs(exchange.started_ns - failure_ns) <= RETRIED_NS
-        found = clues(scope, reading, history, retries, failures)
+        found = clues(scope, self._ahead(reading) if retries else (), reading, history, retries, failures)
         if found and found[0].within_ns == 0 and all(clue.digest not in self._fresh for clue in found):
             # An agent may go on within the millisecond that the tail waits.
             opening = not turns and found[0].source == "lineage"
@@ -91,63 +94,65 @@ class Threads:
         if fresh and exchange.session_end:
             return
         scope = self._scope(exchange.workspace, exchange.principal)
-        # Where instructions or tools have changed, nothing of this exchange is "what the parent had".
-        ahead = [entry.digest for entry in reading.system]
-        if reading.tools is not None:
-            ahead.append(self._tools_digest(reading.tools))
+        ahead = self._ahead(reading)
         good = _good(exchange)
-        asked: list[bytes]
-        lasting: tuple[bytes, ...]
-        passing: tuple[bytes, ...]
+        repeated: Exact | None = None
+        asked: list[bytes] = []
         if self._lineage:
             history = history_of(reading.messages)
             lasting, passing = learnt(scope, ahead, reading, history, exchange.response, good, exchange.api)
             if fresh and not lasting and not passing:
                 return
-            repeated = exact(scope, ahead, history)
-            asked = [repeated.digest] if repeated is not None else []
-            if session.parent_exchange is None and not stands_alone(reading):
-                asked += [clue.digest for clue in clues(scope, reading, history, False, False)]
+            if not fresh:  # of a session that begins here nothing came before
+                repeated = exact(scope, ahead, history)
+                asked = [repeated.digest] if repeated is not None else []
+                if session.parent_exchange is None and not stands_alone(reading):
+                    asked += [clue.digest for clue in clues(scope, ahead, reading, history, False, False)]
         else:
             repeated, whole = repeating(scope, ahead, reading.messages)
             asked = [repeated.digest] if repeated is not None else []
-            lasting, passing = (), (whole,)
-        own, parent = self._agents(scope, exchange, session)
-        ended_ns = exchange.started_ns + exchange.duration_ns
+            lasting, passing = [], [whole]
+        known = len(asked)
+        if not (fresh or session.source in _FOUND):
+            own, parent = self._agents(scope, exchange, session)
+            asked += (own, parent)
+            passing.append(own)
+        started_ns = exchange.started_ns
+        ended_ns = started_ns + exchange.duration_ns
         thread = self._state.learn(
             Lesson(
                 exchange.workspace,
                 exchange.principal,
                 session.id,
                 exchange.id,
-                exchange.started_ns,
+                started_ns,
                 ended_ns,
                 fresh,
-                (*asked, own, parent) if own else tuple(asked),
+                asked,
                 lasting,
-                (*passing, own) if own else passing,
+                passing,
             )
         )
-        if session.parent_exchange is None or 0 <= thread.key < len(asked):
+        if session.parent_exchange is None or 0 <= thread.key < known:
             session.parent_exchange = thread.parent
         session.new_from = repeated.known if repeated is not None and thread.key == 0 else 0
-        self._note(scope, (*lasting, *passing), None if good else ended_ns)
-
-    def _note(self, scope: bytes, keys: Sequence[bytes], failed_ns: int | None) -> None:
-        for digest in keys:
-            self._fresh[digest] = None
-        while len(self._fresh) > _FRESH:
-            self._fresh.popitem(last=False)
-        if failed_ns is not None:
-            self._failures[scope] = failed_ns
+        self._fresh.note(lasting)
+        self._fresh.note(passing)
+        if not good:
+            self._failures[scope] = ended_ns
             self._failures.move_to_end(scope)
             if len(self._failures) > _FAILURES:
                 self._failures.popitem(last=False)
 
+    def _ahead(self, reading: RequestReading) -> list[bytes]:
+        """Where these have changed, nothing of a request is "what the parent had"."""
+        ahead = [entry.digest for entry in reading.system] if reading.system else []
+        if reading.tools is not None:
+            ahead.append(self._tools_digest(reading.tools))
+        return ahead
+
     def _agents(self, scope: bytes, exchange: Exchange, session: SessionRef) -> tuple[bytes, bytes]:
         """Digests by which the latest exchange of this agent, and of its parent, is found in the session."""
-        if session.source in ("new", "window", "lineage"):
-            return b"", b""
         agent = agent_of(exchange.header_map)
         within = f"{session.id}\n".encode()
         own, parent = (
@@ -174,6 +179,25 @@ class Threads:
                 self._tools.clear()
             digest = self._tools[tools] = blake2b(tools, digest_size=16).digest()
         return digest
+
+
+class _Lately:
+    """The latest digests noted, 8,192 of them at least."""
+
+    __slots__ = ("_before", "_now")
+
+    def __init__(self) -> None:
+        self._now: dict[bytes, None] = {}
+        self._before: dict[bytes, None] = {}
+
+    def note(self, digests: Sequence[bytes]) -> None:
+        for digest in digests:
+            self._now[digest] = None
+        if len(self._now) > _FRESH:
+            self._before, self._now = self._now, {}
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._now or digest in self._before
 
 
 def _good(exchange: Exchange) -> bool:

@@ -48,7 +48,7 @@ def entry_of(message: Message | Unread) -> Entry:
     texts: tuple[str, ...] = (parts[0].content,) if plain else texts_of(message)  # type: ignore[union-attr, assignment]
     compacts = not plain and any(isinstance(part, Compaction) for part in parts)
     digest = blake2b(json, digest_size=16).digest()
-    return Entry(digest, message.role, json, texts + more if more else texts, compacts)
+    return Entry(digest, message.role, json, texts + more if more else texts, compacts, plain)
 
 
 def texts_of(message: Message) -> tuple[str, ...]:

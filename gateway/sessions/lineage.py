@@ -81,21 +81,25 @@ def history_of(messages: Sequence[Entry]) -> History:
 
 def stands_alone(reading: RequestReading) -> bool:
     """Nothing in the request can have come before, as far as a quick look tells. Most small calls are such."""
+    if reading.tools is not None and reading.messages:
+        return False
     for entry in reading.messages:
-        if entry.role == "assistant" or _may_go_on(entry, reading):
+        if entry.role == "assistant" or len(entry.json) >= _LONG_OPENING:
             return False
-    return not _chained(reading)
+    return not (reading.session_hints and _chained(reading))
 
 
 def _chained(reading: RequestReading) -> bool:
-    hints = reading.session_hints
-    return bool(hints) and any(name in hints for name in CHAINS)
+    return any(name in reading.session_hints for name in CHAINS)
 
 
-def clues(scope: bytes, reading: RequestReading, history: History, retries: bool, failures: bool) -> list[Clue]:
+def clues(
+    scope: bytes, ahead: Sequence[bytes], reading: RequestReading, history: History, retries: bool, failures: bool
+) -> list[Clue]:
     """By what the exchange may be found that this request continues, the surest first.
 
-    `retries`: the client says that it sends this again; `failures`: an attempt may have failed lately.
+    `ahead`: digests of instructions and tools; `retries`: the client says that it sends this again; `failures`: an
+    attempt may have failed lately.
     """
     messages, _, turns = history
     found = [
@@ -114,7 +118,8 @@ def clues(scope: bytes, reading: RequestReading, history: History, retries: bool
     if (retries or failures) and messages:
         found.append(Clue(failed(scope, messages), "lineage", 0.75, RETRY_SAID_NS if retries else RETRIED_NS))
         if retries:
-            found.append(Clue(_repeated(scope, messages), "lineage", 0.7, RETRY_SAID_NS))
+            again = _request(scope, ahead, messages).digest()
+            found.append(Clue(again, "lineage", 0.7, RETRY_SAID_NS))
     return found
 
 
@@ -161,10 +166,6 @@ def failed(scope: bytes, messages: Sequence[Entry]) -> bytes:
     return _scoped(scope, b"failed", b"".join([entry.digest for entry in messages]))
 
 
-def _repeated(scope: bytes, messages: Sequence[Entry]) -> bytes:
-    return _scoped(scope, b"repeated", b"".join([entry.digest for entry in messages]))
-
-
 def _may_go_on(entry: Entry, reading: RequestReading) -> bool:
     """Whether it may hold a summary or an order: it is long, or an agent's."""
     return len(entry.json) >= _LONG_OPENING or reading.tools is not None
@@ -181,12 +182,20 @@ def exact(scope: bytes, ahead: Sequence[bytes], history: History) -> Exact | Non
     if not history.turns:
         return None
     start, end = history.turns[-1]
-    return Exact(_whole(scope, ahead, history.messages[:start], history.digests[start:end]), start)
+    answer = b"".join(history.digests[start:end])
+    return Exact(_answered(_request(scope, ahead, history.messages[:start]), answer), start)
 
 
-def _whole(scope: bytes, ahead: Sequence[bytes], request: Sequence[Entry], answer: Sequence[bytes]) -> bytes:
-    digests = [*ahead, *[entry.digest for entry in request], b"answered", *answer]
-    return _scoped(scope, b"whole", b"".join(digests))
+def _request(scope: bytes, ahead: Sequence[bytes], messages: Sequence[Entry]) -> blake2b:
+    return blake2b(
+        b"%brequest\n%b" % (scope, b"".join([*ahead, *[entry.digest for entry in messages]])), digest_size=16
+    )
+
+
+def _answered(request: blake2b, answer: bytes) -> bytes:
+    hasher = request.copy()
+    hasher.update(b"answered" + answer)
+    return hasher.digest()
 
 
 def repeating(scope: bytes, ahead: Sequence[bytes], messages: Sequence[Entry]) -> tuple[Exact | None, bytes]:
@@ -197,14 +206,13 @@ def repeating(scope: bytes, ahead: Sequence[bytes], messages: Sequence[Entry]) -
         start -= 1
     while start and messages[start - 1].role == "assistant":
         start -= 1
-    digests = [*ahead, *[entry.digest for entry in messages]]
-    before = _scoped(scope, b"request", b"".join(digests[: len(ahead) + start])) if start else b""
-    return Exact(before, start) if start else None, _scoped(scope, b"request", b"".join(digests))
+    before = Exact(_request(scope, ahead, messages[:start]).digest(), start) if start else None
+    return before, _request(scope, ahead, messages).digest()
 
 
 class Learnt(NamedTuple):
-    lasting: tuple[bytes, ...]
-    passing: tuple[bytes, ...]
+    lasting: list[bytes]
+    passing: list[bytes]
 
 
 def learnt(
@@ -220,28 +228,32 @@ def learnt(
     messages = request.messages
     lasting: list[bytes] = []
     passing: list[bytes] = []
-    chained = _chained(request)
-    answers = [entry for entry in response.messages[:_CHOICES] if said(entry).digests] if response is not None else []
-    if response is not None and response.id and api in CHAINED_APIS:
-        # Who sends the history is found by it: there the response's id need not last as long.
-        (passing if history.turns else lasting).append(
-            _scoped(scope, b"response", response.id.encode("utf-8", "replace"))
-        )
-    for entry in answers:
-        calls = said(entry).calls
-        # A short answer is no summary, and gives no order where it calls no tool.
-        if calls or len(entry.json) >= _LONG_OPENING:
-            passing += [_scoped(scope, b"line", line) for line in lines(entry)[:_LINES_LEARNT]]
-        if calls:
-            told = islice(filter(_tells, calls), _CALLS)
-            passing += [_scoped(scope, b"call", call.encode()) for call in told]
-        if not chained:
-            before = b"".join(history.digests)
-            lasting.append(blake2b(scope + b"prefix" + before + said(entry).digests, digest_size=16).digest())
-            passing.append(_whole(scope, ahead, messages, [said(entry).digests]))
+    asked = _request(scope, ahead, messages)
+    if response is not None:
+        if response.id and api in CHAINED_APIS:
+            # Who sends the history is found by it: there the response's id need not last as long.
+            chain = _scoped(scope, b"response", response.id.encode("utf-8", "replace"))
+            (passing if history.turns else lasting).append(chain)
+        before = None
+        if not (request.session_hints and _chained(request)):
+            before = blake2b(b"%bprefix%b" % (scope, b"".join(history.digests)), digest_size=16)
+        for entry in response.messages[:_CHOICES]:
+            answer = said(entry)
+            if not answer.digests:
+                continue
+            # A short answer is no summary, and gives no order where it calls no tool.
+            if answer.calls or len(entry.json) >= _LONG_OPENING:
+                passing += [_scoped(scope, b"line", line) for line in lines(entry)[:_LINES_LEARNT]]
+                told = islice(filter(_tells, answer.calls), _CALLS)
+                passing += [_scoped(scope, b"call", call.encode()) for call in told]
+            if before is not None:
+                prefix = before.copy()
+                prefix.update(answer.digests)
+                lasting.append(prefix.digest())
+                passing.append(_answered(asked, answer.digests))
     if messages:
-        passing.append(_repeated(scope, messages) if good else failed(scope, messages))
-    return Learnt(tuple(lasting), tuple(passing))
+        passing.append(asked.digest() if good else failed(scope, messages))
+    return Learnt(lasting, passing)
 
 
 def _scoped(scope: bytes, kind: bytes, what: bytes) -> bytes:

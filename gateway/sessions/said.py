@@ -28,11 +28,11 @@ _LINES, _LINES_READ = 8, 2000
 _LONGEST_READ = 64 * 1024
 """Characters of a text that is looked through for long lines."""
 _INSTRUCTING = ("system", "developer")
+_SPEAKING = ("user", "assistant")
 _TAGS = ("system-reminder", "environment_context", "environment_details", "user_instructions")
 _LEFT_OUT = Reasoning | ServerToolCall | ServerToolCallResponse
 _NOTE, _LINES_NOTE = "lineage.said", "lineage.lines"
 _to_message = msgspec.json.Decoder(Message).decode
-_PLAIN = (b'{"role":"user","parts"', b'{"role":"assistant","parts"')
 _to_plain = msgspec.json.Encoder().encode
 _to_json = msgspec.json.Encoder(order="sorted").encode
 
@@ -53,7 +53,8 @@ def said(entry: Entry) -> Said:
     """Worked out once an entry: a conversation repeats its messages."""
     found: Said | None = entry.notes.get(_NOTE)
     if found is None:
-        found = entry.notes[_NOTE] = _said(entry)
+        plainly = entry.plain and entry.role in _SPEAKING
+        found = entry.notes[_NOTE] = _said_plainly(entry) if plainly else _said(entry)
     return found
 
 
@@ -67,12 +68,6 @@ def _said(entry: Entry) -> Said:
         return _NOTHING
     role = "assistant" if entry.role == "assistant" else "user"
     mark = b"a" if role == "assistant" else b"u"
-    if _is_text(entry):
-        text = entry.texts[0]
-        if entry.json.startswith(_PLAIN) and entry.json.endswith(b'"}]}') and plain(text) is text:
-            return Said(entry.digest) if text else _NOTHING
-        text = plain(text)
-        return Said(_text_digest(role, text)) if text else _NOTHING
     digests, texts, calls, results = [], [""], [], []
     for part in _to_message(entry.json).parts:
         if isinstance(part, Text):
@@ -94,10 +89,18 @@ def _said(entry: Entry) -> Said:
     return Said(b"".join(digests), tuple(calls), tuple(results))
 
 
-def _is_text(entry: Entry) -> bool:
-    """One text and nothing else; within JSON strings the quotes of these marks would be escaped."""
+def _said_plainly(entry: Entry) -> Said:
+    """Most messages: the digest of an entry that has nothing but this text is known, or made of its JSON."""
+    text = entry.texts[0]
+    inside = plain(text) if "<" in text else text.strip()
+    if not inside:
+        return _NOTHING
+    if inside is not text:
+        return Said(_text_digest(entry.role, inside))
     json = entry.json
-    return json.count(b'"type":"') == 1 and b'"parts":[{"type":"text"' in json and bool(entry.texts)
+    if json.endswith(b'"}]}'):
+        return Said(entry.digest)
+    return Said(blake2b(json[: json.rindex(b"}],") + 2] + b"}", digest_size=16).digest())
 
 
 def plain(text: str) -> str:
@@ -151,7 +154,7 @@ def lines(entry: Entry) -> tuple[bytes, ...]:
 def _lines(entry: Entry) -> tuple[bytes, ...]:
     if max(map(len, entry.texts), default=0) < LONG_LINE:
         return ()
-    texts = entry.texts if _is_text(entry) else [*_texts(_to_message(entry.json))]
+    texts = entry.texts if entry.plain else [*_texts(_to_message(entry.json))]
     long = {line for text in texts for line in _long(text)}
     longest = sorted(long, key=lambda line: (-len(line), line))[:_LINES]
     return tuple([_digest(b"", b"line", line) for line in longest])

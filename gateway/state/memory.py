@@ -4,6 +4,7 @@ Not thread-safe and not shared between processes. Times are Unix nanoseconds and
 """
 
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from hashlib import blake2b
 from os import urandom
 
@@ -13,6 +14,7 @@ from gateway.model.session import MAX_SESSION_ID, Claim, How, Key, Lesson, Place
 
 LASTING_LIMIT, PASSING_LIMIT = 1024, 12
 """Keys a session; the newest are kept."""
+_NO_THREAD = Thread(None)
 _SHARED = "shared"
 _OWNER_SHOWN = 10
 """Characters of a principal's hash behind an id that belongs to somebody else already."""
@@ -112,9 +114,9 @@ class MemoryState:
         session = self._sessions.get(key)
         if session is None:
             if not lesson.begins:
-                return Thread(None)
-            session = self._begun(key, lesson.principal, False, 1, None)
-            session.last_ns = lesson.started_ns
+                return _NO_THREAD
+            self._first(key, lesson)
+            return _NO_THREAD
         thread = self._thread(session, lesson)
         exchange = _packed(lesson.exchange_id)
         session.latest = _Turn(None, exchange)
@@ -124,6 +126,20 @@ class MemoryState:
             turn = _Passing(session, exchange, lesson.ended_ns)
             self._remember(session, session.passing, PASSING_LIMIT, lesson.passing, turn)
         return thread
+
+    def _first(self, key: str, lesson: Lesson) -> None:
+        """A session begins with this lesson. Most have no other: as above, without a look at what came before."""
+        session = self._begun(key, lesson.principal, False, 1, None)
+        session.last_ns = lesson.started_ns
+        exchange = _packed(lesson.exchange_id)
+        session.latest = _Turn(None, exchange)
+        turn = _Passing(session, exchange, lesson.ended_ns)
+        session.lasting = [*map(_short, lesson.lasting)]
+        session.passing = [*map(_short, lesson.passing[-PASSING_LIMIT:])]
+        for short in session.lasting:
+            self._turns[short] = turn
+        for short in session.passing:
+            self._turns[short] = turn
 
     def end(self, workspace: str, session_id: str) -> None:
         session = self._sessions.get(_key(workspace, session_id))
@@ -283,9 +299,7 @@ class MemoryState:
                 return Thread(turn.id, index)
         return Thread(session.latest.id if session.latest is not None else None)
 
-    def _remember(
-        self, session: _Session, kept: list[int], limit: int, digests: tuple[bytes, ...], turn: _Turn
-    ) -> None:
+    def _remember(self, session: _Session, kept: list[int], limit: int, digests: Sequence[bytes], turn: _Turn) -> None:
         turns = self._turns
         for digest in digests:
             short = _short(digest)

@@ -43,17 +43,17 @@ def test_the_traffic_is_what_it_says() -> None:
 @pytest.mark.parametrize(("users", "reached"), [(0, 0.99), (5, 0.995)])
 def test_conversations_that_nobody_names_are_told_apart(users: int, reached: float) -> None:
     calls = traffic(1, users=users)
-    replay = Replay(SessionConfig(lineage=True))
+    replay = Replay(SessionConfig())
     assert score([call.conversation for call in calls], replay.sessions_of(calls)).f1 >= reached
 
 
 def test_timing_alone_does_not_tell_them_apart() -> None:
     calls = traffic(4, 60)
-    replay = Replay(SessionConfig(anonymous="principal"))
+    replay = Replay(SessionConfig(lineage=False, anonymous="principal"))
     assert score([call.conversation for call in calls], replay.sessions_of(calls)).f1 < 0.5
 
 
 def test_a_session_of_thirty_turns_is_small() -> None:
-    replay = Replay(SessionConfig(lineage=True))
+    replay = Replay(SessionConfig())
     replay.sessions_of(traffic(7, 100, (30, 30)))
     assert held(replay.state) / len(replay.state) <= 8192

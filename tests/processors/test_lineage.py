@@ -27,7 +27,7 @@ class Gateway:
         self.api = api
         self.state = MemoryState()
         self.sessions = SessionProcessor(
-            SessionConfig(**{"lineage": True} | config),
+            SessionConfig(**config),
             self.state,
             lambda exchange: self.pipeline.reading(exchange),
             b"secret",
