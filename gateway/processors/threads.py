@@ -62,7 +62,7 @@ class Threads:
         retries = sent_again(exchange.header_map)
         if not retries and not self._failures and stands_alone(reading):
             return [], False
-        history = history_of(reading.messages)
+        history = history_of(reading)
         turns = history.turns
         scope = self._scope(exchange.workspace, exchange.principal)
         failure_ns = self._failures.get(scope)
@@ -99,20 +99,20 @@ class Threads:
         repeated: Exact | None = None
         asked: list[bytes] = []
         if self._lineage:
-            history = history_of(reading.messages)
+            history = history_of(reading)
             lasting, passing = learnt(scope, ahead, reading, history, exchange.response, good, exchange.api)
             if fresh and not lasting and not passing:
                 return
             if not fresh:  # of a session that begins here nothing came before
-                repeated = exact(scope, ahead, history)
-                asked = [repeated.digest] if repeated is not None else []
-                if session.parent_exchange is None and not stands_alone(reading):
+                repeated = exact(scope, ahead, reading.messages, history)
+                asked = [*repeated.digests] if repeated is not None else []
+                told = session.parent_exchange is not None or any(digest in self._fresh for digest in asked)
+                if not told and not stands_alone(reading):
                     asked += [clue.digest for clue in clues(scope, ahead, reading, history, False, False)]
         else:
             repeated, whole = repeating(scope, ahead, reading.messages)
-            asked = [repeated.digest] if repeated is not None else []
+            asked = [*repeated.digests] if repeated is not None else []
             lasting, passing = [], [whole]
-        known = len(asked)
         if not (fresh or session.source in _FOUND):
             own, parent = self._agents(scope, exchange, session)
             asked += (own, parent)
@@ -133,9 +133,11 @@ class Threads:
                 passing,
             )
         )
-        if session.parent_exchange is None or 0 <= thread.key < known:
+        if session.parent_exchange is None or thread.key == 0:
             session.parent_exchange = thread.parent
-        session.new_from = repeated.known if repeated is not None and thread.key == 0 else 0
+        by_request = repeated is not None and 0 <= thread.key < len(repeated.digests)
+        if repeated is not None and by_request and thread.parent == session.parent_exchange:
+            session.new_from = repeated.known
         self._fresh.note(lasting)
         self._fresh.note(passing)
         if not good:

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 import msgspec
 
-from gateway.model.message import Entry, RequestReading
+from gateway.model.message import RequestReading
 
 LEAST = 8 * 1024
 """Bytes; what is shorter is read as quickly as it is found."""
@@ -38,7 +38,7 @@ class _Known(msgspec.Struct, eq=False, gc=False):
     """Where in it the first message begins."""
     ends: list[int]
     """Where each ends."""
-    messages: list[Entry]
+    reading: RequestReading
 
     @property
     def size(self) -> int:
@@ -66,11 +66,11 @@ class Histories:
                 self.hits += 1
                 if 2 * count > len(known.ends):
                     self._drop(known)  # the longer one takes its place
-                self._keep(_Known(api, body, known.begin, ends, reading.messages))
+                self._keep(_Known(api, body, known.begin, ends, reading))
                 return reading
         reading = read(body)
         if reading.state == "full" and (place := _place(body, len(reading.messages))) is not None:
-            self._keep(_Known(api, body, *place, reading.messages))
+            self._keep(_Known(api, body, *place, reading))
         return reading
 
     def _alike(self, api: str, body: bytes) -> _Known | None:
@@ -82,7 +82,7 @@ class Histories:
         return None
 
     def _keep(self, known: _Known) -> None:
-        if known.size > self.limit_bytes // 4 or any(entry.compacts for entry in known.messages):
+        if known.size > self.limit_bytes // 4 or any(entry.compacts for entry in known.reading.messages):
             return  # of what compacts a reading speaks as a whole
         self._kept[id(known)] = known
         self.bytes += known.size
@@ -136,7 +136,10 @@ def _read_on(
     reading = read(body[: known.begin] + rest)
     if reading.state != "full" or len(reading.messages) != len(ends):
         return None, []
-    reading.messages = known.messages[:count] + reading.messages
+    earlier = known.reading
+    reading.messages = earlier.messages[:count] + reading.messages
+    reading.earlier, reading.repeated = earlier, count
+    earlier.earlier = None  # one is enough: they must not keep each other alive for a conversation's length
     return reading, known.ends[:count] + ends
 
 

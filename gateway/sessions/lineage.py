@@ -9,6 +9,8 @@ from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
 
+import msgspec
+
 from gateway.model.message import Entry, RequestReading, ResponseReading
 from gateway.model.session import Key, SessionSource
 from gateway.sessions.said import digests_of, lines, said
@@ -21,6 +23,9 @@ RETRIED_NS = 10 * 1_000_000_000
 """How long the same request is taken for a retry of an attempt that got no good answer."""
 RETRY_SAID_NS = 600 * 1_000_000_000
 """The same where the client says so: its own time-out may have been long."""
+_EMPTY = blake2b(digest_size=16)
+_LONG, _ASKED_KEPT = 8, 4
+"""Messages of a history that is worth remembering, and how many of its lengths are."""
 _CALLS, _LINES_LEARNT, _LINES_ASKED, _CHOICES = 3, 4, 8, 4
 _FIRST_USER_MESSAGES = 2
 _LONG_OPENING = 512
@@ -54,29 +59,63 @@ def scope_of(workspace: str, principal: str, secret: bytes) -> bytes:
     return blake2b(f"{workspace}\n{principal}".encode(), digest_size=16, key=secret).digest()
 
 
-class History(NamedTuple):
-    """What a request's messages say: worked out once, used for all digests."""
+class History(msgspec.Struct, eq=False):
+    """What a request's messages say, as hashes over their digests: of a repeated history only what is new is hashed."""
 
-    messages: Sequence[Entry]
     digests: list[bytes]
-    """One a message; empty where it says nothing."""
+    """Of what each message says; empty where it says nothing."""
     turns: list[Run]
     """The model's, oldest first, those that say nothing left out."""
+    said: list[blake2b]
+    """Of all that was said up to the end of each turn."""
+    asked: list[tuple[int, blake2b]] = []
+    """Of so many first messages, to the byte: the latest few of these."""
 
 
-def history_of(messages: Sequence[Entry]) -> History:
-    digests = digests_of(messages)
-    turns: list[Run] = []
+def history_of(reading: RequestReading) -> History:
+    """Made once a request, from what was made of the one that it repeats."""
+    history: History | None = reading.history
+    if history is None:
+        earlier = reading.earlier
+        known: History | None = earlier.history if earlier is not None else None
+        if known is None:
+            history = _extended(History([], [], []), 0, reading.messages)
+        else:
+            history = _extended(known, reading.repeated, reading.messages)
+        reading.history = history
+        reading.earlier = None
+    return history
+
+
+def _extended(known: History, count: int, messages: Sequence[Entry]) -> History:
+    """`known`: of messages of which these begin with the first `count`."""
+    digests = known.digests[:count] + digests_of(messages[count:]) if count else digests_of(messages)
+    kept = len(known.turns)
+    while kept and known.turns[kept - 1].end >= count:  # the last one may go on
+        kept -= 1
+    history = History(digests, known.turns[:kept], known.said[:kept])
+    history.asked = [(some, hasher) for some, hasher in known.asked if some <= count]
+    at, hasher = (history.turns[-1].end, history.said[-1]) if kept else (0, _EMPTY)
     start = -1
-    for index, entry in enumerate(messages):
-        if entry.role == "assistant":
+    for index in range(at, len(messages)):
+        if messages[index].role == "assistant":
             start = index if start < 0 else start
         elif start >= 0:
-            turns.append(Run(start, index))
+            at, hasher = _add_turn(history, start, index, at, hasher)
             start = -1
     if start >= 0:
-        turns.append(Run(start, len(messages)))
-    return History(messages, digests, [run for run in turns if any(digests[run.start : run.end])])
+        _add_turn(history, start, len(messages), at, hasher)
+    return history
+
+
+def _add_turn(history: History, start: int, end: int, at: int, hasher: blake2b) -> tuple[int, blake2b]:
+    if not any(history.digests[start:end]):
+        return at, hasher
+    hasher = hasher.copy()
+    hasher.update(b"".join(history.digests[at:end]))
+    history.turns.append(Run(start, end))
+    history.said.append(hasher)
+    return end, hasher
 
 
 def stands_alone(reading: RequestReading) -> bool:
@@ -101,7 +140,7 @@ def clues(
     `ahead`: digests of instructions and tools; `retries`: the client says that it sends this again; `failures`: an
     attempt may have failed lately.
     """
-    messages, _, turns = history
+    messages, turns = reading.messages, history.turns
     found = [
         Clue(_scoped(scope, b"response", hint.encode("utf-8", "replace")), "response_chain", 0.95)
         for name in CHAINS
@@ -118,31 +157,22 @@ def clues(
     if (retries or failures) and messages:
         found.append(Clue(failed(scope, messages), "lineage", 0.75, RETRY_SAID_NS if retries else RETRIED_NS))
         if retries:
-            again = _request(scope, ahead, messages).digest()
+            again = _request(scope, ahead, messages, history).digest()
             found.append(Clue(again, "lineage", 0.7, RETRY_SAID_NS))
     return found
 
 
 def _prefixes(scope: bytes, history: History) -> list[bytes]:
     """Of the history up to the latest turn of the model, then up to earlier ones in growing steps: O(log turns)."""
-    _, digests, turns = history
-    if not turns:
+    count = len(history.turns)
+    if not count:
         return []
-    count = len(turns)
     wanted = {count - 1, 0}
     step = 1
     while count - 1 - step > 0:
         wanted.add(count - 1 - step)
         step *= 2
-    hasher = blake2b(scope + b"prefix", digest_size=16)
-    found: list[bytes] = []
-    at = 0
-    for index in sorted(wanted):
-        end = turns[index].end
-        hasher.update(b"".join(digests[at:end]))
-        at = end
-        found.append(hasher.copy().digest())
-    return found[::-1]
+    return [_closed(history.said[index], scope, b"prefix") for index in sorted(wanted, reverse=True)]
 
 
 def _calls(scope: bytes, messages: Sequence[Entry]) -> list[bytes]:
@@ -172,24 +202,33 @@ def _may_go_on(entry: Entry, reading: RequestReading) -> bool:
 
 
 class Exact(NamedTuple):
-    digest: bytes
+    digests: list[bytes]
     known: int
-    """How many messages the exchange's request had that this digest is of."""
+    """How many messages the exchange's request had that these digests are of."""
 
 
-def exact(scope: bytes, ahead: Sequence[bytes], history: History) -> Exact | None:
-    """By what a request is found that this one repeats to the byte: with its instructions and tools, `ahead`."""
+def exact(scope: bytes, ahead: Sequence[bytes], messages: Sequence[Entry], history: History) -> Exact | None:
+    """By what a request is found that this one repeats to the byte, with its instructions and tools, `ahead`: first
+    with its answer, then whatever was answered."""
     if not history.turns:
         return None
     start, end = history.turns[-1]
-    answer = b"".join(history.digests[start:end])
-    return Exact(_answered(_request(scope, ahead, history.messages[:start]), answer), start)
+    request = _request(scope, ahead, messages[:start], history)
+    return Exact([_answered(request, b"".join(history.digests[start:end])), request.digest()], start)
 
 
-def _request(scope: bytes, ahead: Sequence[bytes], messages: Sequence[Entry]) -> blake2b:
-    return blake2b(
-        b"%brequest\n%b" % (scope, b"".join([*ahead, *[entry.digest for entry in messages]])), digest_size=16
-    )
+def _request(scope: bytes, ahead: Sequence[bytes], messages: Sequence[Entry], history: History | None) -> blake2b:
+    at, hasher, asked = 0, _EMPTY, history.asked if history is not None else []
+    for some, known in asked:
+        if at < some <= len(messages):
+            at, hasher = some, known
+    hasher = hasher.copy()
+    if at < len(messages):
+        hasher.update(b"".join([entry.digest for entry in messages[at:]]))
+        if history is not None and len(messages) >= _LONG:
+            history.asked = [*asked[1 - _ASKED_KEPT :], (len(messages), hasher.copy())]
+    hasher.update(b"request%b%b" % (scope, b"".join(ahead)))
+    return hasher
 
 
 def _answered(request: blake2b, answer: bytes) -> bytes:
@@ -206,8 +245,8 @@ def repeating(scope: bytes, ahead: Sequence[bytes], messages: Sequence[Entry]) -
         start -= 1
     while start and messages[start - 1].role == "assistant":
         start -= 1
-    before = Exact(_request(scope, ahead, messages[:start]).digest(), start) if start else None
-    return before, _request(scope, ahead, messages).digest()
+    before = Exact([_request(scope, ahead, messages[:start], None).digest()], start) if start else None
+    return before, _request(scope, ahead, messages, None).digest()
 
 
 class Learnt(NamedTuple):
@@ -228,7 +267,7 @@ def learnt(
     messages = request.messages
     lasting: list[bytes] = []
     passing: list[bytes] = []
-    asked = _request(scope, ahead, messages)
+    asked = _request(scope, ahead, messages, history)
     if response is not None:
         if response.id and api in CHAINED_APIS:
             # Who sends the history is found by it: there the response's id need not last as long.
@@ -236,7 +275,9 @@ def learnt(
             (passing if history.turns else lasting).append(chain)
         before = None
         if not (request.session_hints and _chained(request)):
-            before = blake2b(b"%bprefix%b" % (scope, b"".join(history.digests)), digest_size=16)
+            at, hasher = (history.turns[-1].end, history.said[-1]) if history.turns else (0, _EMPTY)
+            before = hasher.copy()
+            before.update(b"".join(history.digests[at:]))
         for entry in response.messages[:_CHOICES]:
             answer = said(entry)
             if not answer.digests:
@@ -248,12 +289,18 @@ def learnt(
                 passing += [_scoped(scope, b"call", call.encode()) for call in told]
             if before is not None:
                 prefix = before.copy()
-                prefix.update(answer.digests)
+                prefix.update(b"%bprefix%b" % (answer.digests, scope))
                 lasting.append(prefix.digest())
                 passing.append(_answered(asked, answer.digests))
     if messages:
         passing.append(asked.digest() if good else failed(scope, messages))
     return Learnt(lasting, passing)
+
+
+def _closed(hasher: blake2b, scope: bytes, kind: bytes) -> bytes:
+    closed = hasher.copy()
+    closed.update(kind + scope)
+    return closed.digest()
 
 
 def _scoped(scope: bytes, kind: bytes, what: bytes) -> bytes:

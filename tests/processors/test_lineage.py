@@ -134,6 +134,15 @@ async def test_an_edited_history_is_a_fork_of_the_turn_it_keeps() -> None:
     edited = gateway.ask(chat("hi", "one", "b", "three, edited", "c"), answer("five"))
     assert (edited.id, edited.parent_exchange) == (first.id, "e-1")
     assert edited.confidence < deeper.confidence
+    assert edited.new_from == 0, "more than what its parent was asked stands in it"
+
+
+async def test_where_an_answer_was_rewritten_what_was_asked_before_is_known_all_the_same() -> None:
+    gateway = Gateway()
+    gateway.ask(chat("hi"), answer("one"), x_session_id="talk")
+    second = gateway.ask(chat("hi", "one, rewritten", "a"), answer("two"), x_session_id="talk")
+    third = gateway.ask(chat("hi", "one, rewritten", "a", "two, too", "b"), answer("three"), x_session_id="talk")
+    assert [(place.parent_exchange, place.new_from) for place in (second, third)] == [("e-1", 1), ("e-2", 3)]
 
 
 async def test_two_conversations_side_by_side_keep_their_threads() -> None:

@@ -48,7 +48,8 @@ def alone(api: str, body: bytes) -> dict[str, Any]:
 
 
 def said(reading: RequestReading) -> dict[str, Any]:
-    found = {name: getattr(reading, name) for name in RequestReading.__struct_fields__}
+    names = [name for name in RequestReading.__struct_fields__ if name not in ("earlier", "repeated", "history")]
+    found = {name: getattr(reading, name) for name in names}
     for name in ("messages", "system", "definitions"):
         found[name] = [(entry.role, entry.json, entry.texts) for entry in found[name]]
     return found
