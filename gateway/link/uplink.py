@@ -7,8 +7,9 @@ what it had not acknowledged is sent again to the next one, in order, and the st
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast
 
 import msgspec
@@ -42,8 +43,8 @@ class UplinkLimits:
     """Messages remembered as sent."""
 
 
-class SentMessages(OrderedDict[bytes, None]):
-    """Digests of the messages that went up lately, oldest out first, so that a history goes up once.
+class SentMessages(dict[bytes, None]):
+    """Digests of the messages that went up lately, the oldest few thousand out first, so that a history goes up once.
 
     Emptied with every new connection, and once a day: the store keeps a message for as long after its last sending as
     it keeps exchanges, so one that is still in use must be sent again before it is forgotten there. A dict by
@@ -58,7 +59,9 @@ class SentMessages(OrderedDict[bytes, None]):
     def remember(self, digest: bytes) -> None:
         self[digest] = None
         if len(self) > self._limit:
-            self.popitem(last=False)
+            # Some at a time: each look for a dict's oldest key goes by all that were deleted before it.
+            for oldest in [*islice(self, 1 + self._limit // 16)]:
+                del self[oldest]
 
     def forget_yesterday(self, unix_s: float) -> None:
         day = int(unix_s // _DAY_S)
