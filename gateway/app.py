@@ -111,6 +111,7 @@ class Worker:
             await asyncio.sleep(_SWEEP_EVERY_S)
             for sessions in self._sessions:
                 sessions.sweep()
+                self._uplink.say_trouble(sessions.trouble or "")
 
     def totals(self) -> dict[str, int | dict[str, int]]:
         """What went through, what was dropped, what failed: by component."""

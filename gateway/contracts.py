@@ -133,8 +133,27 @@ class Exporter(Protocol):
         """`accepted`, `sent`, `dropped`, `failed`, `retried`, `queue_items`, `queue_bytes` … for health and metrics."""
 
 
+class Failures(Protocol):
+    """Whose attempts got no good answer lately, as far as is known at once. It may name some too many."""
+
+    def note(self, scope: bytes, at_ns: int) -> None:
+        """`scope`: a keyed hash, at least 8 bytes; Unix time."""
+
+    def lately(self, now_ns: int, within_ns: int, scope: bytes | None = None) -> bool:
+        """Whether the latest was at most this long ago, also by a clock that was set back. None: anybody's."""
+
+
 class SessionState(Protocol):
     """Where sessions live between exchanges. Atomic a call, one round trip a call; bounded."""
+
+    @property
+    def failures(self) -> Failures:
+        """Of all who share the state, or at least of this process; the same object at each time. Asked for each
+        request that repeats no turns, so that only those that may be retries ask for a key."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why sessions are this process's own at the moment; None: they are not, or never were anybody else's."""
 
     @property
     def counters(self) -> Counter[str]:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
@@ -156,6 +156,14 @@ def _health_check(writer: StoreWriter | None, link: LinkServer, expected: int) -
             reason = f"the store cannot be written: {writer.trouble}"
         elif not connected:
             reason = "no worker is connected"
-        return Health("ok" if reason is None else "unavailable", reason, connected, expected)
+        status = "ok" if reason is None else "unavailable"
+        return Health(status, reason, connected, expected, _apart(link.troubles))
 
     return check
+
+
+def _apart(troubles: Mapping[str, str]) -> str | None:
+    """Workers without the shared session state, and what the first of them says."""
+    if not troubles:
+        return None
+    return f"{', '.join(sorted(troubles))}: sessions are the worker's own ({next(iter(troubles.values()))})"

@@ -15,6 +15,8 @@ class Health(msgspec.Struct):
     workers: int
     """Connected."""
     workers_expected: int
+    session_state: str | None
+    """Why sessions are some workers' own at the moment; exchanges are relayed and kept all the same."""
 
 
 def health_app(check: Callable[[], Health]) -> web.Application:

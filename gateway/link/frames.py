@@ -1,6 +1,7 @@
 """Length-prefixed msgpack frames between worker and control plane. Sans-io; refuses frames over a fixed size.
 
-A frame is four bytes of length (big-endian) and one tagged msgpack array. Up: `Hello`, then `Batch`es. Down: `Ack`s.
+A frame is four bytes of length (big-endian) and one tagged msgpack array. Up: `Hello`, then `Batch`es and
+`Trouble`s. Down: `Ack`s.
 """
 
 import struct
@@ -39,18 +40,24 @@ class Ack(msgspec.Struct, array_like=True, frozen=True, tag=2):
     sequence: int
 
 
+class Trouble(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """What the worker does without at the moment; the latest word counts, "" where it is nothing."""
+
+    text: str
+
+
 _encoder = msgspec.msgpack.Encoder()
-_read_up: msgspec.msgpack.Decoder[Hello | Batch] = msgspec.msgpack.Decoder(Hello | Batch)
+_read_up: msgspec.msgpack.Decoder[Hello | Batch | Trouble] = msgspec.msgpack.Decoder(Hello | Batch | Trouble)
 _read_down = msgspec.msgpack.Decoder(Ack)
 
 
-def framed(frame: Hello | Batch | Ack) -> bytes:
+def framed(frame: Hello | Batch | Trouble | Ack) -> bytes:
     payload = _encoder.encode(frame)
     return _LENGTH.pack(len(payload)) + payload
 
 
-def read_up(payload: bytes) -> Hello | Batch:
-    """Raises msgspec.MsgspecError (a ValueError) for what is neither."""
+def read_up(payload: bytes) -> Hello | Batch | Trouble:
+    """Raises msgspec.MsgspecError (a ValueError) for what is none of them."""
     return _read_up.decode(payload)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from socket import socket
 from typing import Protocol, cast
 
-from gateway.link.frames import PROTOCOL_VERSION, Ack, Batch, FrameDecoder, Hello, framed, read_up
+from gateway.link.frames import PROTOCOL_VERSION, Ack, Batch, FrameDecoder, Hello, Trouble, framed, read_up
 from gateway.link.records import ExchangeRecord
 
 _UNSTORED_BYTES = 32 * 1024 * 1024
@@ -31,6 +31,8 @@ class LinkServer:
         self.sink = sink
         self.workers: dict[str, int] = {}
         """Connections by worker id."""
+        self.troubles: dict[str, str] = {}
+        """What connected workers do without, by worker id; those that do without nothing are not in it."""
         self.connections: set[asyncio.Transport] = set()
         self.received = 0
         self.refused = 0
@@ -69,6 +71,8 @@ class LinkServer:
         left = self.workers.pop(worker) - 1
         if left:
             self.workers[worker] = left
+        else:
+            self.troubles.pop(worker, None)
         if not self.workers:
             self._nobody_left.set()
 
@@ -121,10 +125,14 @@ class _WorkerConnection(asyncio.Protocol):
             self._greet(frame)
         elif isinstance(frame, Batch):
             self._submit(frame, len(payload))
+        elif isinstance(frame, Trouble):
+            self._server.troubles.pop(self._worker, None)
+            if frame.text:
+                self._server.troubles[self._worker] = frame.text
         else:
             raise ValueError("a second hello")
 
-    def _greet(self, frame: Hello | Batch) -> None:
+    def _greet(self, frame: Hello | Batch | Trouble) -> None:
         if not isinstance(frame, Hello) or frame.version != PROTOCOL_VERSION:
             raise ValueError(f"expected a hello of protocol version {PROTOCOL_VERSION}")
         self._worker = frame.worker

@@ -21,6 +21,7 @@ from gateway.link.frames import (
     BatchBuilder,
     FrameDecoder,
     Hello,
+    Trouble,
     framed,
     read_down,
 )
@@ -78,6 +79,7 @@ class Uplink:
         self.sent = SentMessages(self.limits.digests)
         self._path = path
         self._hello = framed(Hello(worker, PROTOCOL_VERSION))
+        self._trouble = ""
         self._open = BatchBuilder()
         self._waiting: deque[tuple[int, bytes, int]] = deque()
         """(sequence, frame, records) not sent on this connection."""
@@ -131,6 +133,13 @@ class Uplink:
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self.limits.batch_s, self._close_batch)
 
+    def say_trouble(self, text: str) -> None:
+        """What the worker does without from now on; "": nothing any more. For the health check."""
+        if text != self._trouble:
+            self._trouble = text
+            if self._transport is not None:
+                self._transport.write(framed(Trouble(text)))
+
     def _close_batch(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -171,6 +180,8 @@ class Uplink:
         self._transport = transport
         self.sent.clear()
         transport.write(self._hello)
+        if self._trouble:
+            transport.write(framed(Trouble(self._trouble)))
         self._resent += len(self._unacked)
         self._waiting.extendleft(reversed(self._unacked))
         self._unacked.clear()

@@ -155,6 +155,11 @@ class SessionProcessor(Processor):
         """Once a second or so."""
         self._state.sweep(time.time_ns())
 
+    @property
+    def trouble(self) -> str | None:
+        """Why sessions are this worker's own at the moment."""
+        return self._state.trouble
+
     def close(self) -> None:
         """The last call."""
         self._state.close()

@@ -22,7 +22,7 @@ from gateway.sessions.lineage import (
 )
 from gateway.sessions.subagents import agent_of, sent_again
 
-_SCOPES, _FRESH, _FAILURES = 4096, 8192, 4096
+_SCOPES, _FRESH = 4096, 8192
 _FOUND = ("window", "lineage")
 """Sources of sessions that no agent named."""
 _TOOLS_REMEMBERED, _LARGEST_REMEMBERED = 64, 256 * 1024
@@ -52,21 +52,20 @@ class Threads:
         self._tools: dict[bytes, bytes] = {}
         self._fresh = _Lately()
         """What was learnt here."""
-        self._failures: OrderedDict[bytes, int] = OrderedDict()
-        """Scope → when an attempt last failed here, Unix ns."""
+        self._failures = state.failures
         self._early: set[str] = set()
         """Exchanges that were learnt before the tail came to them."""
 
     def clues(self, exchange: Exchange, reading: RequestReading) -> tuple[list[Clue], bool]:
         """By what this exchange's session may be found, and whether it repeats earlier turns."""
         retries = sent_again(exchange.header_map)
-        if not retries and not self._failures and stands_alone(reading):
+        failures = self._failures.lately(exchange.started_ns, RETRIED_NS)
+        if not retries and not failures and stands_alone(reading):
             return [], False
         history = history_of(reading)
         turns = history.turns
         scope = self._scope(exchange.workspace, exchange.principal)
-        failure_ns = self._failures.get(scope)
-        failures = failure_ns is not None and abs(exchange.started_ns - failure_ns) <= RETRIED_NS
+        failures = failures and self._failures.lately(exchange.started_ns, RETRIED_NS, scope)
         found = clues(scope, self._ahead(reading) if retries else (), reading, history, retries, failures)
         if found and found[0].within_ns == 0 and all(clue.digest not in self._fresh for clue in found):
             # An agent may go on within the millisecond that the tail waits.
@@ -141,10 +140,7 @@ class Threads:
         self._fresh.note(lasting)
         self._fresh.note(passing)
         if not good:
-            self._failures[scope] = ended_ns
-            self._failures.move_to_end(scope)
-            if len(self._failures) > _FAILURES:
-                self._failures.popitem(last=False)
+            self._failures.note(scope, ended_ns)  # what another worker finds by it was learnt before
 
     def _ahead(self, reading: RequestReading) -> list[bytes]:
         """Where these have changed, nothing of a request is "what the parent had"."""

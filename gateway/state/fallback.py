@@ -16,6 +16,8 @@ from gateway.model.session import Claim, Lesson, Place, Thread
 _log = structlog.get_logger("gateway.state")
 
 _TRIES_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 15.0)
+_FIRST_WAIT_S, _WAIT_S = 10.0, 0.05
+"""For other processes that open it too: nobody is served before the first time, and all stand still later."""
 _STEADY_S = 30.0
 """Without a failure, until it counts as well again: on a full disk an engine opens, and fails at the next session."""
 
@@ -38,14 +40,17 @@ class FallbackState:
 
     def __init__(
         self,
-        opened: Callable[[], SharedEngine],
+        opened: Callable[[float], SharedEngine],
         failure: type[Exception],
         local: Engine,
         clock: Callable[[], float] = time.monotonic,
+        busy: type[Exception] | tuple[()] = (),
     ) -> None:
-        """`opened`: the engine, anew; it and its calls raise `failure`, after which it is closed and opened again."""
+        """`opened`: the engine, anew; it waits at most so many seconds for others that open it. It and its calls raise
+        `failure`, after which it is closed and opened again later; not after those of them that are `busy`."""
         self._opened = opened
         self._failure = failure
+        self._busy = busy
         self._local = local
         self._clock = clock
         self._engine: SharedEngine | None = None
@@ -54,7 +59,9 @@ class FallbackState:
         self._counted: Counter[str] = Counter()
         self._failures = 0
         self._failed_at = self._again_at = -1.0
-        self._reopen()
+        self.trouble: str | None = None
+        self._reopen(_FIRST_WAIT_S)
+        self.failures = (local if self._engine is None else self._engine).failures
 
     @property
     def counters(self) -> Counter[str]:
@@ -94,7 +101,7 @@ class FallbackState:
 
     def _tried(self, call: Callable[[SharedEngine], Result]) -> tuple[bool, Result | None]:
         """Whether the engine did it, and what it said."""
-        if self._engine is None and (self._clock() < self._again_at or not self._reopen()):
+        if self.trouble is not None and (self._clock() < self._again_at or not self._reopen(_WAIT_S)):
             return False, None
         assert self._engine is not None
         try:
@@ -102,24 +109,27 @@ class FallbackState:
         except self._failure as error:
             self._failed(error)
             return False, None
+        self.trouble = None
         if self._failures and self._clock() - self._failed_at >= _STEADY_S:
             _log.info("session state works again")
             self._failures = 0
         return True, result
 
-    def _reopen(self) -> bool:
+    def _reopen(self, wait_s: float) -> bool:
         try:
-            self._engine = self._opened()
+            if self._engine is None:
+                self._engine = self._opened(wait_s)
         except self._failure as error:
             self._failed(error)
             return False
         return True
 
     def _failed(self, error: Exception) -> None:
-        if self._engine is not None:
+        if self._engine is not None and not isinstance(error, self._busy):
             self._engines += self._engine.counters
             self._engine.close()
             self._engine = None
+        self.trouble = str(error)
         if not self._failures:
             _log.error("session state fails; sessions are this worker's own until it works again", error=str(error))
         self._counted["failed"] += 1

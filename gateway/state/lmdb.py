@@ -13,7 +13,9 @@ import msgspec
 
 from gateway.model.session import Claim, Lesson, Place, Thread
 from gateway.state.aged import KEY_BYTES, AgedTable
-from gateway.state.lmdb_file import StateFile, Transaction
+from gateway.state.blocks import shared_bytes
+from gateway.state.failures import TABLE_BYTES, Failures
+from gateway.state.lmdb_file import OPENING_WAIT_S, StateFile, StateFileError, Transaction
 from gateway.state.rules import Latest, Session, SessionRules, Turn
 
 _VERSION = "sessions 1"
@@ -42,13 +44,21 @@ class LmdbState:
         close_after_s: float = 86400.0,
         limit: int = 1_000_000,
         keep_s: float = 30 * 86400.0,
+        wait_s: float = OPENING_WAIT_S,
     ) -> None:
         """`secret`: at most 64 bytes, of all who share the folder. `limit`: sessions, as many window keys, and 64
-        times as many keys of exchanges. `keep_s`: how long after its latest input a session is known.
+        times as many keys of exchanges. `keep_s`: how long after its latest input a session is known. `wait_s`: for
+        others that open it.
 
         Raises StateFileError, as every call does.
         """
-        self._file = StateFile(folder, _VERSION, ["sessions", "windows", "keys"])
+        self._file = StateFile(folder, _VERSION, ["sessions", "windows", "keys"], wait_s=wait_s)
+        try:
+            self.failures = Failures(shared_bytes(folder / "failures", TABLE_BYTES))
+        except OSError as error:
+            self._file.close()
+            raise StateFileError(f"session state in {folder} cannot be opened: {error}") from error
+        self.trouble: str | None = None
         self.counters = self._file.counters
         self._secret = secret
         self._rules = SessionRules(window_s, close_after_s, secret)

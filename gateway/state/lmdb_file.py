@@ -12,23 +12,26 @@ import contextlib
 import fcntl
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import lmdb
 import structlog
 
+from gateway.state.blocks import GRAIN, reserve
+from gateway.state.file_lock import FileLock, LockBusyError
+
 _log = structlog.get_logger("gateway.state")
 
 _START_BYTES = 16 << 20
 _GROWS_BY = 4
 """A quarter of its size each time, and never less than at the start."""
-_GRAIN = 64 << 10
-"""Map sizes are multiples of any machine's pages."""
 _MAX_READERS = 8
 """Nobody only reads: a reader that dies would keep pages from being used again."""
 _LOCK_BYTES = 16 << 10
+OPENING_WAIT_S, _WAIT_S = 10.0, 0.5
+"""Others reserve blocks and write to the disk while they open it; a call takes microseconds."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _CLEAN, _BROKEN = "clean", "broken"
 _VERSION_KEY = b"version"
@@ -42,15 +45,27 @@ class StateFileError(Exception):
     """The map cannot be used at the moment; the message says what is wrong, and of what."""
 
 
+class StateBusyError(StateFileError):
+    """Another process holds it and does not go on; the map as it is open here is as good as before."""
+
+
 class StateFile:
     """A process opens a folder once, on a disk of its own machine: a network file system keeps no such locks.
 
     Calls block: some microseconds, and as long as another process writes. One that dies while it writes lets the others
-    on; one that somebody stops there (SIGSTOP) holds them up until it goes on.
+    on; for one that somebody stops there (SIGSTOP) a call waits half a second, later ones 5 ms, and fails.
     """
 
-    def __init__(self, folder: Path, version: str, tables: Sequence[str], start_bytes: int = _START_BYTES) -> None:
-        """`version`: of what is in the tables; a map with another one is set aside. Raises StateFileError."""
+    def __init__(
+        self,
+        folder: Path,
+        version: str,
+        tables: Sequence[str],
+        start_bytes: int = _START_BYTES,
+        wait_s: float = OPENING_WAIT_S,
+    ) -> None:
+        """`version`: of what is in the tables; a map with another one is set aside. `wait_s`: for others that open it.
+        Raises StateFileError."""
         self.counters: Counter[str] = Counter()
         """`map_grown`: by this process; `map_set_aside`."""
         self._folder = folder
@@ -61,31 +76,44 @@ class StateFile:
         self.tables: dict[str, lmdb._Database] = {}
         """By name; each is given to the calls of a transaction as `db`."""
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._door():
+            with contextlib.ExitStack() as opened:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._door = FileLock(folder / "door.lock", wait_s)
+                opened.callback(self._door.close)
+                self._turn = FileLock(folder / "write.lock", wait_s)
+                opened.callback(self._turn.close)
                 self._users = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                try:
+                opened.callback(os.close, self._users)
+                with self._door.held():
                     self._environment = self._opened()
-                except BaseException:
-                    os.close(self._users)
-                    raise
+                self._files = opened.pop_all()
+        except LockBusyError as error:
+            raise self._busy(error) from error
         except (OSError, lmdb.Error) as error:
             raise StateFileError(f"session state in {folder} cannot be opened: {error}") from error
+        self._door.wait_s = self._turn.wait_s = _WAIT_S
 
     def write(self, work: Callable[[Transaction], Result]) -> Result:
         """What `work` makes of one transaction, committed; nothing else is written meanwhile. It is called again in
         a new transaction where the map had to grow, so it may change nothing but that. Raises StateFileError."""
         while True:
             try:
+                self._turn.acquire()
+            except LockBusyError as error:
+                raise self._busy(error) from error
+            try:
                 with self._environment.begin(write=True) as transaction:
                     return work(transaction)
             except (lmdb.MapFullError, lmdb.MapResizedError) as error:
-                self._grow(full=isinstance(error, lmdb.MapFullError))
+                full = isinstance(error, lmdb.MapFullError)
             except lmdb.Error as error:
                 if isinstance(error, _UNREADABLE):
                     with contextlib.suppress(OSError):
                         self._say(_BROKEN)
                 raise StateFileError(f"session state in {self._folder} fails: {error}") from error
+            finally:
+                self._turn.release()
+            self._grow(full)
 
     @property
     def size(self) -> int:
@@ -99,14 +127,18 @@ class StateFile:
 
     def close(self) -> None:
         """Have all of it on the disk, and leave. Who leaves last says that the machine may go down."""
-        with contextlib.suppress(lmdb.Error, OSError), self._door():
+        with self._files, contextlib.suppress(lmdb.Error, OSError, LockBusyError):
             try:
-                self._environment.sync(True)
+                with self._door.held():
+                    self._environment.sync(True)
+                    self._environment.close()
+                    if self._alone() and self._said() != _BROKEN:
+                        self._say(_CLEAN)
             finally:
                 self._environment.close()
-            if self._alone() and self._said() != _BROKEN:
-                self._say(_CLEAN)
-        os.close(self._users)
+
+    def _busy(self, error: LockBusyError) -> StateBusyError:
+        return StateBusyError(f"session state in {self._folder} cannot be had: {error}")
 
     # Opening
 
@@ -145,28 +177,32 @@ class StateFile:
         try:
             if _used(environment) > written:
                 raise lmdb.CorruptedError("it is shorter than it says")
-            meta = environment.open_db(b"meta")
-            with environment.begin(write=True) as transaction:
-                found = transaction.get(_VERSION_KEY, self._version, db=meta)
-                if found != self._version:
-                    raise lmdb.VersionMismatchError(f"its version is {found!r}, this gateway's {self._version!r}")
-                transaction.put(_VERSION_KEY, self._version, db=meta, overwrite=False)
-            self.tables = {name.decode(): environment.open_db(name) for name in self._names}
+            with self._turn.held():
+                self.tables = self._tables(environment)
         except BaseException:
             environment.close()
             raise
         return environment
 
+    def _tables(self, environment: lmdb.Environment) -> "dict[str, lmdb._Database]":
+        meta = environment.open_db(b"meta")
+        with environment.begin(write=True) as transaction:
+            found = transaction.get(_VERSION_KEY, self._version, db=meta)
+            if found != self._version:
+                raise lmdb.VersionMismatchError(f"its version is {found!r}, this gateway's {self._version!r}")
+            transaction.put(_VERSION_KEY, self._version, db=meta, overwrite=False)
+        return {name.decode(): environment.open_db(name) for name in self._names}
+
     def _prepared(self) -> int:
         """Have files whose blocks are there before anybody maps them; the size that the map's had until now."""
         lock = self._folder / "lock.mdb"
         if not lock.exists():
-            _reserve(lock, 0, _LOCK_BYTES)
+            reserve(lock, 0, _LOCK_BYTES)
         if not self._data.exists():
             lmdb.Environment(str(self._folder), map_size=1 << 20, mode=0o600, max_readers=_MAX_READERS).close()
         size = self._data.stat().st_size
         if size < self._step:
-            _reserve(self._data, size, self._step)
+            reserve(self._data, size, self._step)
         return size
 
     def _set_aside(self, reason: str) -> None:
@@ -185,29 +221,21 @@ class StateFile:
     def _grow(self, full: bool) -> None:
         """`full`: this process needs more than there is; else another one has made it more. Raises StateFileError."""
         try:
-            with self._door():
+            with self._door.held():
                 size = self._data.stat().st_size
                 if full and size == self._size:
-                    larger = size + max(self._step, size // _GROWS_BY // _GRAIN * _GRAIN)
-                    _reserve(self._data, size, larger)
+                    larger = size + max(self._step, size // _GROWS_BY // GRAIN * GRAIN)
+                    reserve(self._data, size, larger)
                     size = larger
                     self.counters["map_grown"] += 1
                 self._environment.set_mapsize(size)
                 self._size = size
+        except LockBusyError as error:
+            raise self._busy(error) from error
         except (OSError, lmdb.Error) as error:
             raise StateFileError(f"session state in {self._folder} cannot grow: {error}") from error
 
     # Who else is there, and whether the machine went down
-
-    @contextlib.contextmanager
-    def _door(self) -> Iterator[None]:
-        """One process at a time."""
-        door = os.open(self._folder / "door.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(door, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(door)
 
     def _alone(self) -> bool:
         """Whether no other process has it open. Call at the door."""
@@ -241,16 +269,3 @@ def _boot_id() -> str:
         return _BOOT_ID.read_text().strip()
     except OSError:
         return "unknown"
-
-
-def _reserve(path: Path, size: int, larger: int) -> None:
-    """Raises OSError where the disk is too full for it."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file, size, larger - size)
-        else:
-            for start in range(size, larger, _GRAIN):
-                os.pwrite(file, bytes(min(_GRAIN, larger - start)), start)
-    finally:
-        os.close(file)

@@ -11,6 +11,7 @@ from os import urandom
 import msgspec
 
 from gateway.model.session import MAX_SESSION_ID, Claim, How, Key, Lesson, Place, Thread
+from gateway.state.failures import Failures
 
 LASTING_LIMIT, PASSING_LIMIT = 1024, 12
 """Keys a session; the newest are kept."""
@@ -91,6 +92,8 @@ class MemoryState:
         self.counters: Counter[str] = Counter()
         """`sessions_forgotten`, `windows_forgotten`, `keys_forgotten`."""
         self._secret = urandom(16)
+        self.failures = Failures()
+        self.trouble: str | None = None
 
     def __len__(self) -> int:
         return len(self._sessions)

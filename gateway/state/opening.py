@@ -25,12 +25,13 @@ def session_state(
     if folder is None:
         return MemoryState(window_s, close_after_s, config.limit)
     from gateway.state.lmdb import LmdbState  # only who shares sessions waits for its import
-    from gateway.state.lmdb_file import StateFileError
+    from gateway.state.lmdb_file import StateBusyError, StateFileError
 
     shared = FallbackState(
-        lambda: LmdbState(folder, secret, window_s, close_after_s, config.limit, config.keep),
+        lambda wait_s: LmdbState(folder, secret, window_s, close_after_s, config.limit, config.keep, wait_s),
         StateFileError,
         MemoryState(window_s, close_after_s, config.limit),
+        busy=StateBusyError,
     )
     return PatientState(shared) if workers > 1 else shared
 

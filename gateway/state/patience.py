@@ -31,6 +31,11 @@ class PatientState:
         self._engine = engine
         self._waits_s = waits_s
         self._counted: Counter[str] = Counter()
+        self.failures = engine.failures
+
+    @property
+    def trouble(self) -> str | None:
+        return self._engine.trouble
 
     @property
     def counters(self) -> Counter[str]:

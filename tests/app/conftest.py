@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,14 @@ class WatchedGateway(Gateway):
         finally:
             connection.close()
 
+    def confidences(self) -> dict[str, float]:
+        """How sure each exchange's session is."""
+        connection = sqlite3.connect(f"file:{self._folder / 'spangate.db'}?mode=ro", uri=True)
+        try:
+            return dict(connection.execute("SELECT id, session_confidence FROM exchanges"))
+        finally:
+            connection.close()
+
     async def healthy(self, status: int, workers: int | None = None) -> dict[str, Any]:
         """What health says, once it answers with this status, and knows of so many workers."""
         async with asyncio.timeout(DEADLINE_S), aiohttp.ClientSession() as session:
@@ -99,8 +107,15 @@ class WatchedGateway(Gateway):
 class Caller:
     """A client of the gateway's that keeps what it was answered."""
 
-    def __init__(self, gateway: Gateway, session: aiohttp.ClientSession, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        session: aiohttp.ClientSession,
+        headers: dict[str, str] | None = None,
+        model: str = "demo",
+    ) -> None:
         self._headers = headers or {}
+        self._model = model
         self.statuses: list[int] = []
         self.exchanges: list[str] = []
         self._url = f"{gateway.openai_url}/chat/completions"
@@ -110,12 +125,19 @@ class Caller:
         return await self.ask([{"role": "user", "content": text}])
 
     async def ask(self, messages: list[dict[str, str]]) -> bytes:
-        body = {"model": "demo", "messages": messages}
+        return (await self._answer(messages))[0]
+
+    async def session_of(self, text: str) -> str:
+        """As the answer's header says."""
+        return (await self._answer([{"role": "user", "content": text}]))[1]["x-spangate-session"]
+
+    async def _answer(self, messages: list[dict[str, str]]) -> tuple[bytes, Mapping[str, str]]:
+        body = {"model": self._model, "messages": messages}
         async with self._session.post(self._url, json=body, headers=self._headers) as answer:
             read = await answer.read()
             self.statuses.append(answer.status)
             self.exchanges.append(answer.headers["x-spangate-exchange"])
-            return read
+            return read, answer.headers
 
     async def calls(self, count: int, at_once: int = 8) -> None:
         left = iter(range(count))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from gateway.state.lmdb import LmdbState
 from gateway.state.secret import kept_secret
 from tests.app.conftest import DEADLINE_S, Caller, WatchedGateway, gone
 from tests.e2e.span_sink import SpanSink
+from tests.state.test_lmdb import Peer
 
 
 def two(folder: Path) -> dict[str, Any]:
@@ -31,6 +33,10 @@ def two(folder: Path) -> dict[str, Any]:
 
 CONNECTIONS = 64
 """The kernel deals new connections by a hash of their ports: that one of two workers gets none has a chance of 2^-63."""
+
+
+_RETRIED_S = 9.0
+"""Within ten seconds."""
 
 
 @pytest.fixture
@@ -213,6 +219,53 @@ async def test_a_conversation_that_names_nothing_is_one_session_over_all_workers
     await asyncio.gather(*(talk(number) for number in range(talks)))
     await gateway.stop()
     assert sorted(len(found) for found in gateway.sequences().values()) == [turns] * talks
+
+
+async def test_a_retry_that_another_worker_serves_joins_the_first_attempt(gateway: WatchedGateway) -> None:
+    """The same bytes, and no word about it: all of them at one worker each has a chance of 2^-32."""
+    pairs, joined, names = 32, 0, iter(range(1_000_000))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+        caller = Caller(gateway, session, model="demo-error-503")
+        while joined < pairs:
+            text = f"Question {next(names)}"
+            began = time.monotonic()
+            first = await caller.session_of(text)
+            await gateway.stores(len(caller.exchanges))
+            again = await caller.session_of(text)
+            if time.monotonic() - began < _RETRIED_S:  # else this machine stood still, and it is no retry
+                assert again == first
+                joined += 1
+    assert {*caller.statuses} == {503}
+
+
+@pytest.mark.parametrize("ends_by", [signal.SIGCONT, signal.SIGKILL], ids=["goes on", "is killed"])
+async def test_a_process_stopped_while_it_writes_holds_no_worker_up(
+    gateway: WatchedGateway, tmp_path: Path, ends_by: int
+) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+        caller = Caller(gateway, session, {"x-session-id": "talk"})
+        await caller.calls(CONNECTIONS)
+        assert (await gateway.healthy(200))["session_state"] is None
+        peer = Peer(tmp_path / "state")
+        peer.stop_amid_a_transaction()
+        async with asyncio.timeout(DEADLINE_S):
+            while (said := await gateway.healthy(200))["session_state"] is None:
+                await caller.call()
+        assert f"process {peer.process.pid} holds" in said["session_state"]
+        await caller.calls(CONNECTIONS)
+        peer.process.send_signal(ends_by)
+        peer.leave()
+        async with asyncio.timeout(DEADLINE_S):
+            while (await gateway.healthy(200))["session_state"] is not None:
+                await asyncio.sleep(0.02)
+        known = len(caller.exchanges)
+        await caller.calls(CONNECTIONS)
+    await gateway.stop()
+    assert {*caller.statuses} == {200}
+    confidence = gateway.confidences()
+    assert {confidence[exchange] for exchange in caller.exchanges} == {1.0, 0.5}
+    assert {confidence[exchange] for exchange in caller.exchanges[known:]} == {1.0}
+    assert "session state fails" in gateway.log
 
 
 async def test_two_users_who_name_the_same_session_are_kept_apart_by_all_workers(

@@ -87,7 +87,14 @@ async def test_health_is_told_by_workers_and_store(settings: ControlSettings, li
         await _until(lambda: uplink.counters()["sent"] == 1)
         async with client.get(url) as answer:
             assert answer.status == 200
-            assert (await answer.json())["workers"] == 1
+            said = await answer.json()
+            assert (said["workers"], said["session_state"]) == (1, None)
+        uplink.say_trouble("no space left")
+        uplink.send(a_record("b"))
+        await _until(lambda: uplink.counters()["sent"] == 2)
+        async with client.get(url) as answer:
+            assert answer.status == 200, "it relays and keeps all the same"
+            assert (await answer.json())["session_state"] == "w: sessions are the worker's own (no space left)"
         await uplink.drain(1)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.link.frames import Ack, Batch, BatchBuilder, FrameDecoder, Hello, framed, read_down, read_up
+from gateway.link.frames import Ack, Batch, BatchBuilder, FrameDecoder, Hello, Trouble, framed, read_down, read_up
 from tests.link.fakes import a_record
 
 
@@ -46,6 +46,6 @@ def test_a_frame_over_the_limit_is_refused_before_it_is_kept() -> None:
         list(FrameDecoder(limit=100).feed(b"\x00\x00\x01\x00"))
 
 
-def _plain(frame: Hello | Batch) -> object:
+def _plain(frame: Hello | Batch | Trouble) -> object:
     """An assessment is equal to itself alone; what it says is compared."""
     return msgspec.to_builtins(frame)

@@ -233,3 +233,21 @@ async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0)
+
+
+async def test_what_a_worker_does_without_is_known_until_it_is_over_or_the_worker_leaves(
+    uplink: Uplink, control_plane: ControlPlane
+) -> None:
+    uplink.say_trouble("no state")
+    killed = control_plane(Sink())
+    await _until(lambda: killed.troubles == {"worker-1": "no state"})
+    uplink.say_trouble("")
+    await _until(lambda: not killed.troubles)
+    uplink.say_trouble("a full disk")
+    await _until(lambda: killed.troubles == {"worker-1": "a full disk"})
+    await killed.stop()
+    replacement = control_plane(Sink())
+    await _until(lambda: replacement.troubles == {"worker-1": "a full disk"})
+    await uplink.drain(1)
+    await _until(lambda: not replacement.workers)
+    assert replacement.troubles == {}

@@ -22,7 +22,7 @@ def lmdb(folder: Path) -> LmdbState:
 
 
 def lmdb_with_memory_behind_it(folder: Path) -> SessionState:
-    return FallbackState(lambda: lmdb(folder), StateFileError, MemoryState(45.0, 86400.0))
+    return FallbackState(lambda wait_s: lmdb(folder), StateFileError, MemoryState(45.0, 86400.0))
 
 
 ENGINES: dict[str, Callable[[Path], SessionState]] = {

@@ -319,3 +319,24 @@ async def test_ids_of_exchanges_come_back_as_they_were(state: SessionState) -> N
     for number, name in enumerate(("0199aabbccdd001122334455", "0199AABBCCDD001122334455", "e", "z" * 24)):
         state.learn(lesson("s-1", name, begins=True, lasting=(digest(str(number)),)))
         assert (await place(state, unnamed(keys=(key(str(number)),)))).parent == name
+
+
+# Retries
+
+
+async def test_whose_attempts_failed_lately_is_known(state: SessionState) -> None:
+    failures = state.failures
+    assert failures is state.failures
+    assert not failures.lately(START, 10 * SECOND)
+    failures.note(digest("alice"), START)
+    for now_ns, lately in [(START, True), (START + 10 * SECOND, True), (START + 10 * SECOND + 1, False)]:
+        assert failures.lately(now_ns, 10 * SECOND) is lately
+        assert failures.lately(now_ns, 10 * SECOND, digest("alice")) is lately
+        assert not failures.lately(now_ns, 10 * SECOND, digest("bob"))
+    assert failures.lately(START - 10 * SECOND, 10 * SECOND), "a clock that was set back"
+    assert not failures.lately(START - 10 * SECOND - 1, 10 * SECOND)
+
+
+async def test_an_engine_that_works_has_no_trouble(state: SessionState) -> None:
+    await place(state, claim())
+    assert state.trouble is None

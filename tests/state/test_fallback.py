@@ -52,7 +52,7 @@ class Shaker:
         if self.down:
             raise EngineDownError("disk full")
 
-    def _open(self) -> ShakyEngine:
+    def _open(self, wait_s: float) -> ShakyEngine:
         self.shake()
         self.opened += 1
         return ShakyEngine(self)
@@ -139,6 +139,31 @@ def test_while_it_is_down_nobody_waits_for_what_others_learn(shaker: Shaker) -> 
     assert not shaker.state.knows(claim())
     shaker.down = True
     assert shaker.state.knows(claim())
+
+
+def test_it_says_what_is_wrong_until_it_works_again(shaker: Shaker) -> None:
+    shaker.down = True
+    place(shaker.state, explicit())
+    assert shaker.state.trouble == "disk full"
+    shaker.down = False
+    shaker.now_s = 10.0
+    shaker.state.sweep(START)
+    assert shaker.state.trouble is None
+
+
+def test_one_that_is_only_busy_is_kept_open(shaker: Shaker) -> None:
+    shaker.state = FallbackState(
+        shaker._open, EngineDownError, MemoryState(), lambda: shaker.now_s, busy=EngineDownError
+    )
+    place(shaker.state, explicit())
+    shaker.down = True
+    assert place(shaker.state, explicit()).local
+    shaker.now_s = 0.4
+    shaker.down = False
+    assert place(shaker.state, explicit()).local, "it is not asked at each call"
+    shaker.now_s = 10.0
+    assert place(shaker.state, explicit()) == Place("talk", "named", 2), "the same engine"
+    assert shaker.closed == 0
 
 
 def test_other_errors_are_not_taken_for_an_outage(shaker: Shaker) -> None:

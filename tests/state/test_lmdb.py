@@ -12,9 +12,12 @@ import pytest
 
 from gateway.contracts import SessionState
 from gateway.model.session import Claim, Place
-from gateway.state import lmdb_file
+from gateway.state import blocks
 from gateway.state.config import SessionStateConfig
+from gateway.state.fallback import FallbackState
 from gateway.state.lmdb import LmdbState
+from gateway.state.lmdb_file import StateBusyError, StateFileError
+from gateway.state.memory import MemoryState
 from gateway.state.opening import session_state
 from tests.state.test_contract import HOUR, START, claim, digest, explicit, key, lesson, unnamed
 
@@ -33,6 +36,13 @@ from gateway.state.lmdb import LmdbState
 state = LmdbState(Path(sys.argv[1]), b"secret")
 print("open", flush=True)
 for line in sys.stdin:
+    if line == "hold\\n":
+        state._file.write(lambda transaction: (print("held", flush=True), sys.stdin.readline()))
+        continue
+    if line.startswith("failed "):
+        state.failures.note(bytes.fromhex(line.split()[1]), 1_790_000_000_000_000_000)
+        print("noted", flush=True)
+        continue
     claims = [Claim(*written) for written in json.loads(line)]
     found = [state.resolve(each, 1_790_000_000_000_000_000 + n) for n, each in enumerate(claims)]
     print(json.dumps([each[:3] if each else None for each in found]), flush=True)
@@ -61,6 +71,19 @@ class Peer:
     def answer(self) -> list[tuple[str, str, int]]:
         assert self.process.stdout is not None
         return [tuple(each) for each in json.loads(self.process.stdout.readline())]
+
+    def tell(self, order: str) -> str:
+        """Its answer, a line."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(order + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
+    def stop_amid_a_transaction(self) -> None:
+        assert self.tell("hold") == "held\n"
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def leave(self) -> None:
         self.process.communicate(timeout=60)
@@ -223,18 +246,18 @@ def opened(folder: Path) -> SessionState:
 def test_a_disk_that_is_full_for_a_while_costs_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = opened(tmp_path)
     assert not place(state, explicit()).local
-    reserved = lmdb_file._reserve
+    reserved = blocks.reserve
 
     def full(path: Path, size: int, larger: int) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(lmdb_file, "_reserve", full)
+    monkeypatch.setattr("gateway.state.lmdb_file.reserve", full)
     number = 0
     while not state.counters["local"]:
         place(state, claim(f"talk-{number}", window_key=f"user-{number}" + "x" * 1000))
         number += 1
     assert place(state, explicit()).local
-    monkeypatch.setattr(lmdb_file, "_reserve", reserved)
+    monkeypatch.setattr("gateway.state.lmdb_file.reserve", reserved)
     monkeypatch.setattr(state, "_clock", lambda: 1e12)
     assert place(state, explicit()) == Place("talk", "named", 2)
     state.close()
@@ -245,3 +268,55 @@ def test_a_folder_that_cannot_be_had_costs_no_session(tmp_path: Path) -> None:
     state = opened(tmp_path / "file" / "state")
     assert place(state, explicit()).local
     state.close()
+
+
+@pytest.mark.parametrize("ends_by", [signal.SIGCONT, signal.SIGKILL], ids=["goes on", "is killed"])
+def test_a_process_stopped_amid_a_transaction_costs_the_others_no_session(tmp_path: Path, ends_by: int) -> None:
+    now_s = 0.0
+    state = FallbackState(
+        lambda wait_s: LmdbState(tmp_path, b"secret", wait_s=wait_s),
+        StateFileError,
+        MemoryState(),
+        lambda: now_s,
+        StateBusyError,
+    )
+    peer = Peer(tmp_path)
+    assert place(state, explicit()).sequence == 1
+    peer.stop_amid_a_transaction()
+    assert place(state, explicit()) == Place("talk", "named", 1, local=True)
+    assert f"process {peer.process.pid} holds" in (state.trouble or "")
+    now_s = 10.0
+    assert place(state, explicit()) == Place("talk", "named", 2, local=True), "it was tried again, in vain"
+    assert state.counters == {"failed": 2, "local": 2}
+    peer.process.send_signal(ends_by)
+    peer.leave()
+    now_s = 20.0
+    assert place(state, explicit()) == Place("talk", "named", 2)
+    assert state.trouble is None
+    state.close()
+
+
+def test_who_opens_it_meanwhile_has_sessions_of_its_own_at_first(tmp_path: Path) -> None:
+    peer = Peer(tmp_path)
+    peer.stop_amid_a_transaction()
+    with pytest.raises(StateBusyError, match=f"process {peer.process.pid} holds"):
+        LmdbState(tmp_path, b"secret", wait_s=0.1)
+    peer.process.kill()
+    peer.leave()
+    state = LmdbState(tmp_path, b"secret", wait_s=60)
+    assert place(state, explicit()).sequence == 1
+    state.close()
+
+
+def test_what_failed_in_one_process_is_known_in_the_others_and_after_a_restart(tmp_path: Path) -> None:
+    state = LmdbState(tmp_path, b"secret")
+    peer = Peer(tmp_path)
+    assert not state.failures.lately(START, 10**10, digest("alice"))
+    assert peer.tell(f"failed {digest('alice').hex()}") == "noted\n"
+    assert state.failures.lately(START, 10**10, digest("alice"))
+    assert not state.failures.lately(START, 10**10, digest("bob"))
+    peer.leave()
+    state.close()
+    again = LmdbState(tmp_path, b"secret")
+    assert again.failures.lately(START, 10**10, digest("alice"))
+    again.close()

@@ -139,7 +139,7 @@ def test_a_full_disk_is_an_error_and_no_signal(tmp_path: Path, monkeypatch: pyte
             raise OSError(28, "No space left on device")
         os.truncate(path, larger)
 
-    monkeypatch.setattr(lmdb_file, "_reserve", reserve)
+    monkeypatch.setattr(lmdb_file, "reserve", reserve)
     put(state, b"small", b"value")
     with pytest.raises(StateFileError, match="No space left"):
         put(state, b"big", b"x" * 2 * SMALL)
