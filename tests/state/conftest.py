@@ -12,13 +12,16 @@ from gateway.state.lmdb_file import StateFileError
 from gateway.state.memory import MemoryState
 from gateway.state.patience import PatientState
 
+SECRET = b"secret"
+"""Of engines that take one."""
+
 
 def memory(folder: Path) -> SessionState:
     return MemoryState(45.0, 86400.0)
 
 
 def lmdb(folder: Path) -> LmdbState:
-    return LmdbState(folder, b"secret", 45.0, 86400.0)
+    return LmdbState(folder, SECRET, 45.0, 86400.0)
 
 
 def lmdb_with_memory_behind_it(folder: Path) -> SessionState:
