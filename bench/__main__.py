@@ -27,6 +27,7 @@ CONVERSATIONS, SEED = 32, 20261123
 ROWS: dict[str, Callable[[Bench], list[Row]]] = {
     "small": throughput.small,
     "big": throughput.big,
+    "lmdb": throughput.lmdb,
     "one": throughput.one,
     "sse": streams.sse,
     "memory": memory.memory,

@@ -27,7 +27,8 @@ class Row:
 
     name: str
     value: float
-    reach: Reach
+    reach: Reach | None
+    """None: no goal was set, and the figure is for people."""
     detail: str = ""
     problems: tuple[str, ...] = ()
     values: tuple[float, ...] = ()
@@ -35,7 +36,7 @@ class Row:
 
     @property
     def reached(self) -> bool:
-        return self.reach.reached(self.value) and not self.problems
+        return (self.reach is None or self.reach.reached(self.value)) and not self.problems
 
 
 @dataclass(slots=True)
@@ -51,7 +52,7 @@ class Sheet:
 
 
 def ratio_row(
-    name: str, ours: Sequence[float], theirs: Sequence[float], reach: Reach, problems: Sequence[str] = ()
+    name: str, ours: Sequence[float], theirs: Sequence[float], reach: Reach | None, problems: Sequence[str] = ()
 ) -> Row:
     """The median of the pairs' ratios."""
     ratios = tuple(mine / other for mine, other in zip(ours, theirs, strict=True))
@@ -84,8 +85,9 @@ def table(rows: Sequence[Row]) -> str:
     """Fixed-width text, one line a row, problems below their row."""
     lines = [("", "measured", "reach", "", "")]
     for row in rows:
-        measured = f"{row.value:.3g}{row.reach.unit}"
-        lines.append((row.name, measured, str(row.reach), "yes" if row.reached else "NO", row.detail))
+        unit, goal = (row.reach.unit, str(row.reach)) if row.reach is not None else ("", "-")
+        reached = "NO" if not row.reached else "yes" if row.reach is not None else "-"
+        lines.append((row.name, f"{row.value:.3g}{unit}", goal, reached, row.detail))
         lines += [("", "", "", "", f"! {problem}") for problem in row.problems]
     widths = [max(len(line[column]) for line in lines) for column in range(5)]
     return "\n".join(

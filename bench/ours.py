@@ -30,6 +30,8 @@ class Setup:
     limit: str = "64KiB"
     compression: str = "none"
     lineage: bool = True
+    in_lmdb: bool = False
+    """What is known of sessions; else in the worker's memory."""
 
     @property
     def stores(self) -> bool:
@@ -44,6 +46,7 @@ EXPORTERS_OFF = Setup(exporters=("nop",))
 BY_NAME_AND_TIME = Setup(exporters=("nop",), lineage=False)
 EVERYTHING = Setup()
 ONLY_NEW = Setup(messages="new")
+IN_LMDB = Setup(in_lmdb=True)
 
 
 @dataclass(slots=True, frozen=True)
@@ -151,6 +154,8 @@ def config_of(setup: Setup, ports: Ports, upstream_port: int, sink_port: int, fo
         "console": {"endpoint": f"127.0.0.1:{ports.console}"},
         "storage": {"url": f"sqlite:///{folder}/spangate.db"},
     }
+    if setup.in_lmdb:
+        extensions["session_state"] = {"url": f"lmdb:{folder}/state"}
     receiver = {
         "endpoint": f"127.0.0.1:{ports.proxy}",
         "providers": {"openai": {"base_url": f"http://127.0.0.1:{upstream_port}"}},

@@ -3,6 +3,9 @@
 Each exchange asks for its place by five keys, of which the second is known, as one whose client repeats 20 messages
 does, and leaves a lasting key and six passing ones. Parsing and hashing are no part of it. Sessions are picked at
 random, all equally often: real ones are busy or idle, which is kinder to caches.
+
+"Whole" is all that finding the session of such an exchange adds while its client waits, hashing included; the state
+knows as many sessions meanwhile.
 """
 
 import argparse
@@ -18,10 +21,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.machine import rss_bytes
+from bench.session_exchanges import MESSAGES, Conversations
 from gateway.contracts import SessionState
 from gateway.model.session import Claim, Key, Lesson, Place
+from gateway.state.config import SessionStateConfig
 from gateway.state.lmdb import LmdbState
 from gateway.state.memory import MemoryState
+from gateway.state.opening import session_state
 
 _SECRET = b"of the benchmark"
 _KEYS, _KNOWN, _LEARNT = 5, 1, 7
@@ -35,6 +42,7 @@ class Measured(NamedTuple):
 
     resolve: list[int]
     learn: list[int]
+    whole: list[int]
 
 
 class Load(NamedTuple):
@@ -47,8 +55,10 @@ class Load(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
-    print("| engine | workers | sessions | exchanges/s | resolve p50 | p99 | learn p50 | p99 |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    columns = ["engine", "workers", "sessions", "pace", "resolve p50", "p99", "learn p50", "p99"]
+    columns += [f"whole p50 ({MESSAGES} messages)", "p99"]
+    print(f"| {' | '.join(columns)} |")
+    print(f"|{' --- |' * len(columns)}")
     for sessions in options.sessions:
         for pause_s in (0.001, 0.0):
             load = Load(sessions, options.exchanges, pause_s)
@@ -60,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for workers in (1, 2):
                     _print("LMDB", workers, load, _in_lmdb(folder, load, workers))
     with _folder(options.folder) as folder:
-        print(f"\nA session of {_TURNS} turns: {_bytes_a_session(folder, _SIZED):,} bytes in LMDB")
+        in_memory, in_lmdb = _bytes_in_memory(_SIZED), _bytes_in_lmdb(folder, _SIZED)
+        print(f"\nA session of {_TURNS} turns: {in_memory:,} bytes in memory, {in_lmdb:,} bytes in LMDB")
     return 0
 
 
@@ -104,21 +115,25 @@ def _fill(folder: Path, sessions: int) -> None:
 def _in_lmdb(folder: Path, load: Load, workers: int) -> list[Measured]:
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers) as pool:
-        return pool.starmap(_worker, [(folder, load, number) for number in range(workers)], chunksize=1)
+        return pool.starmap(_worker, [(folder, load, number, workers) for number in range(workers)], chunksize=1)
 
 
-def _worker(folder: Path, load: Load, number: int) -> Measured:
-    state = LmdbState(folder, _SECRET, limit=load.sessions * 2)
+def _worker(folder: Path, load: Load, number: int, workers: int) -> Measured:
+    """As a worker of the gateway has it, with what stands by in case that it fails."""
+    config = SessionStateConfig(url=f"lmdb:{folder}", max_sessions=load.sessions * 2)
+    state = session_state(config, _SECRET, 45.0, 86400.0, workers)
     try:
         return _exchanges(state, load, os.getpid() * 2 + number)
     finally:
+        assert not state.counters["failed"]
         state.close()
 
 
 def _exchanges(state: SessionState, load: Load, seed: int) -> Measured:
     chosen = random.Random(seed)
     clock = time.perf_counter_ns
-    measured = Measured([], [])
+    measured = Measured([], [], [])
+    conversations = Conversations(state, _SECRET, seed)
     for _ in range(load.exchanges):
         if load.pause_s:
             time.sleep(load.pause_s)
@@ -138,6 +153,7 @@ def _exchanges(state: SessionState, load: Load, seed: int) -> Measured:
         before = clock()
         state.learn(lesson)
         measured.learn.append(clock() - before)
+        measured.whole.append(conversations.found_ns())
     for samples in measured:
         samples.sort()
     return measured
@@ -164,23 +180,41 @@ def _digest(number: int) -> bytes:
 def _print(engine: str, workers: int, load: Load, measured: list[Measured]) -> None:
     pace = f"{workers / load.pause_s:,.0f}" if load.pause_s else "all it can"
     columns = [engine, str(workers), f"{load.sessions:,}", pace]
-    for samples in ([each.resolve for each in measured], [each.learn for each in measured]):
+    for samples in zip(*measured, strict=True):
         together = sorted(sample for part in samples for sample in part)
         columns += [f"{together[len(together) * share // 1000] / 1000:.0f} µs" for share in (500, 990)]
     print(f"| {' | '.join(columns)} |", flush=True)
 
 
-def _bytes_a_session(folder: Path, sessions: int) -> int:
+def _bytes_in_memory(sessions: int) -> int:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_grown, (sessions,)) // sessions
+
+
+def _grown(sessions: int) -> int:
+    """Of a process of its own, which has nothing lying about."""
+    state = MemoryState(limit=sessions)
+    _talk(state, 1)
+    before = rss_bytes(os.getpid())
+    _talk(state, sessions)
+    return rss_bytes(os.getpid()) - before
+
+
+def _bytes_in_lmdb(folder: Path, sessions: int) -> int:
     state = LmdbState(folder, _SECRET, limit=sessions * 2)
-    used = state.used
+    before = state.used
+    _talk(state, sessions)
+    size = state.used - before
+    state.close()
+    return size // sessions
+
+
+def _talk(state: SessionState, sessions: int) -> None:
     for _ in range(_TURNS):
         now_ns = time.time_ns()
         for number in range(sessions):
             lasting, *passing = (os.urandom(16) for _ in range(_LEARNT))
             state.learn(_lesson(f"s-{number:029}", now_ns, (), (lasting,), tuple(passing)))
-    size = (state.used - used) // sessions
-    state.close()
-    return size
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """The rows that compare requests a second, and latency at one connection, with nginx's bare relay."""
 
+from collections.abc import Mapping
+
 from bench import trial
 from bench.figures import Reach, Row, difference_row, ratio_row
 from bench.load import Script
-from bench.ours import BY_NAME_AND_TIME, EVERYTHING, EXPORTERS_OFF, ONLY_NEW, Setup
+from bench.ours import BY_NAME_AND_TIME, EVERYTHING, EXPORTERS_OFF, IN_LMDB, ONLY_NEW, Setup
 from bench.trial import Bench, Trial
 
 CONNECTIONS = 32
@@ -11,9 +13,9 @@ CONNECTIONS = 32
 
 def small(bench: Bench) -> list[Row]:
     """0.3 KB in, 0.4 KB out, 32 connections."""
-    names = {
-        "small, exporters off": (EXPORTERS_OFF, 0.20),
-        "the same without lineage": (BY_NAME_AND_TIME, 0.20),
+    names: Mapping[str, tuple[Setup, float | None]] = {
+        "small, sessions by name and time, exporters off": (BY_NAME_AND_TIME, 0.20),
+        "the same and lineage": (EXPORTERS_OFF, None),
         "small, everything on": (EVERYTHING, 0.10),
     }
     return _ratios(bench, bench.small, names)
@@ -23,6 +25,12 @@ def big(bench: Bench) -> list[Row]:
     """Agents that repeat 190 KB, 32 connections."""
     names = {"190 KB, everything on": (EVERYTHING, 0.07), "190 KB, messages: new": (ONLY_NEW, 0.12)}
     return _ratios(bench, bench.big, names)
+
+
+def lmdb(bench: Bench) -> list[Row]:
+    """The same with session state in LMDB, as without a configuration; there is no goal for it."""
+    rows = _ratios(bench, bench.small, {"small, everything on, LMDB": (IN_LMDB, None)})
+    return [*rows, *_ratios(bench, bench.big, {"190 KB, everything on, LMDB": (IN_LMDB, None)})]
 
 
 def one(bench: Bench) -> list[Row]:
@@ -47,7 +55,7 @@ def one(bench: Bench) -> list[Row]:
     ]
 
 
-def _ratios(bench: Bench, script: Script, names: dict[str, tuple[Setup, float]]) -> list[Row]:
+def _ratios(bench: Bench, script: Script, names: Mapping[str, tuple[Setup, float | None]]) -> list[Row]:
     bare = trial.direct(bench, script, CONNECTIONS)
     bench.say(f"direct: {bare.per_s:,.0f} a second")
     rows = []
@@ -57,7 +65,7 @@ def _ratios(bench: Bench, script: Script, names: dict[str, tuple[Setup, float]])
         problems = _problems(pairs)
         if bare.per_s < max(theirs):
             problems.append(f"load and upstream alone do {bare.per_s:,.0f} a second: they were the limit, not nginx")
-        rows.append(ratio_row(name, ours, theirs, Reach("≥", bound), problems))
+        rows.append(ratio_row(name, ours, theirs, Reach("≥", bound) if bound is not None else None, problems))
     return rows
 
 

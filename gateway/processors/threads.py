@@ -1,6 +1,5 @@
 """Asks session state what an exchange continues, and teaches it what the exchange leaves. Rules are in `sessions`."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 

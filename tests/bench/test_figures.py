@@ -35,6 +35,14 @@ def test_the_table_says_yes_or_no_and_names_the_problem() -> None:
     assert problem.strip() == "! lost"
 
 
+def test_a_figure_without_a_goal_is_neither_reached_nor_missed_unless_it_has_a_problem() -> None:
+    rows = [ratio_row("plain", [1], [2], None), ratio_row("lossy", [1], [2], None, ["lost"])]
+    _, plain, lossy, _ = table(rows).splitlines()
+    assert plain.split()[:4] == ["plain", "0.5", "-", "-"]
+    assert lossy.split()[:4] == ["lossy", "0.5", "-", "NO"]
+    assert [row.reached for row in rows] == [True, False]
+
+
 def test_a_stage_costs_what_it_adds() -> None:
     text = stage_table("small", ["relay", "+ store"], [{"worker": 20, "control": 0}, {"worker": 22, "control": 8}])
     assert [line.split()[-1] for line in text.splitlines()] == ["adds", "+20", "+10"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.ours import EVERYTHING, EXPORTERS_OFF, ONLY_NEW, Ports, Setup, config_of, losses, lost_in, totals_in
+from bench.ours import EVERYTHING, EXPORTERS_OFF, IN_LMDB, ONLY_NEW, Ports, Setup, config_of, losses, lost_in, totals_in
 from bench.stages import LADDER
 
 PORTS = Ports(1, 2, 3)
@@ -23,6 +23,14 @@ def pipeline(setup: Setup) -> object:
 )
 def test_the_throughput_rows_judge_and_resolve_sessions(setup: Setup, exporters: list[str]) -> None:
     assert pipeline(setup) == {"receivers": ["llm"], "processors": ["session", "policy"], "exporters": exporters}
+
+
+def test_sessions_are_looked_for_in_lmdb_where_the_row_says_so_and_nowhere_else() -> None:
+    config = config_of(IN_LMDB, PORTS, 4, 5, Path("/x"))
+    assert config["extensions"]["session_state"] == {"url": "lmdb:/x/state"}  # type: ignore[index]
+    assert config["processors"]["session"] == {"lineage": True}  # type: ignore[index]
+    assert "session_state" in config["service"]["extensions"]  # type: ignore[index]
+    assert "session_state" not in config_of(EVERYTHING, PORTS, 4, 5, Path("/x"))["extensions"]  # type: ignore[operator]
 
 
 def test_each_rung_of_the_ladder_adds_one_thing() -> None:

@@ -16,5 +16,6 @@ def test_each_engine_has_its_rows_and_a_sessions_size_is_said(
     rows = [line.split(" | ")[:3] for line in said if line.startswith(("| memory", "| LMDB"))]
     assert [row[0].strip("| ") for row in rows] == ["memory"] * 2 + ["LMDB"] * 4
     assert all(row[2] == "30" for row in rows)
+    assert "bytes in memory" in said[-1]
     assert "bytes in LMDB" in said[-1]
     assert [*tmp_path.iterdir()] == []
