@@ -269,7 +269,7 @@ class Tunnel:
 
     def _close(self) -> None:
         self._closing_since = self._closing_since or self._server.pool.now
-        self._up.source.close()
+        self._up.leave()
         self._down.source.close()
 
     # From the server

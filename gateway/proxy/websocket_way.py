@@ -55,6 +55,7 @@ class Way(asyncio.Protocol):
         self.waiting: deque[Piece] = deque()
         """Pieces that were not fed yet."""
         self._held: set[str] = set()
+        self._leaving = False
         self.opposite = self
         """The way back; the tunnel sets it."""
         self.answered = False
@@ -96,10 +97,22 @@ class Way(asyncio.Protocol):
             self.closed_at = time.perf_counter_ns()
         return message
 
+    def leave(self) -> None:
+        """Close the source behind what was written to it, but go on reading for a while: closed while it still sends,
+        its connection is reset, and what it was told last is lost (RFC 9112, 9.6). Who waits for it ends it."""
+        self._leaving = True
+        if self.source.is_closing():
+            return
+        if not self.source.can_write_eof():  # TLS cannot
+            self.source.close()
+            return
+        self.source.write_eof()
+        self.source.resume_reading()
+
     def hold(self, why: str) -> None:
         """Read no further, until each reason is gone."""
         self._held.add(why)
-        if not self.source.is_closing():
+        if not (self._leaving or self.source.is_closing()):
             self.source.pause_reading()
 
     def go_on(self, why: str) -> None:

@@ -260,6 +260,22 @@ async def test_whoever_does_not_read_stops_whoever_writes(bench: Bench) -> None:
     assert await over(talk) == ("upstream_gone", "upstream_closed")
 
 
+async def test_a_client_that_is_still_sending_hears_what_it_was_told_last(make_bench: MakeBench) -> None:
+    said = frame(TEXT, b"too much") + close_frame(1009, "", masked=False)
+    bench = await make_bench(linger_s=60)
+
+    async def refusing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1 << 16)
+        writer.write(said)
+        writer.write_eof()
+        await reader.read()
+
+    wire, talk = await joined(bench, refusing)
+    wire.writer.write(client_frame(b"x" * 20_000_000))
+    assert await wire.rest() == said
+    assert await over(talk) == ("upstream_gone", "closed_1009")
+
+
 async def test_a_silent_connection_is_closed_after_a_while(make_bench: MakeBench) -> None:
     bench = await make_bench(websocket_idle_s=0.05, idle_s=0.2)
     wire, talk = await joined(bench, silence)
