@@ -55,6 +55,8 @@ class Bodies:
             add_guardrail(reading, exchange.header_map)
         if exchange.connection is not None:
             reading.stream = True  # events are all that a WebSocket has
+            if exchange.unsound and state == "full":
+                reading.state = "unreadable"
         return reading
 
     def _long_request(self, provider: Provider, target: str, content_type: str, body: bytes) -> RequestReading:

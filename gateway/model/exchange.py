@@ -117,6 +117,8 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     """Of a WebSocket whose exchanges share a session; None elsewhere."""
     asks_nothing: bool = False
     """An event on a WebSocket that asks for no response, as far as can be told."""
+    unsound: bool = False
+    """The request came in frames that a WebSocket must not have, or as text that is no UTF-8."""
     session: SessionRef | None = None
     verdict: Verdict = msgspec.field(default_factory=Verdict)
     request: RequestReading | None = None

@@ -141,8 +141,15 @@ class Talk(Protocol):
     def busy(self) -> bool:
         """Whether an exchange has begun and is not over."""
 
-    def client_said(self, message: bytes, whole: bool) -> Exchange | None:
-        """A message of the client's. An exchange that it begins: whoever calls asks `Handler.ready` about it next."""
+    def client_said(self, message: bytes, whole: bool, sound: bool) -> Exchange | None:
+        """A message of the client's. An exchange that it begins: whoever calls asks `Handler.ready` about it next.
+
+        `whole`: False where these are its first bytes only; `sound`: False of text that is no UTF-8.
+        """
+
+    def client_unread(self, said: bytes, missing: int) -> Exchange | None:
+        """What the client says where no message can be made of its frames any more, unmasked; and how many bytes went
+        by of which not even that is known. As above."""
 
     def sent(self, exchange: Exchange) -> None:
         """The message that began it is on its way upstream."""
@@ -150,11 +157,11 @@ class Talk(Protocol):
     def refused(self, exchange: Exchange) -> bytes:
         """The message that began it is not: ends the exchange; returns what to tell the client, as a text message."""
 
-    def upstream_said(self, message: bytes, whole: bool) -> Exchange | None:
+    def upstream_said(self, message: bytes, whole: bool, sound: bool) -> Exchange | None:
         """A message of the upstream's; as above, where the upstream begins an exchange by itself."""
 
     def not_understood(self, size: int) -> None:
-        """So many bytes went by of which nothing is known."""
+        """So many bytes of the upstream's went by of which nothing is known."""
 
     def ended(self, end: End, error_type: str) -> None:
         """The connection is over, and with it whatever has not ended."""

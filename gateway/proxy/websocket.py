@@ -21,7 +21,7 @@ from gateway.proxy.websocket_way import Way
 if TYPE_CHECKING:
     from gateway.proxy.server import ProxyServer
 
-Said = Callable[[bytes, bool], Exchange | None]
+Said = Callable[[bytes, bool, bool], Exchange | None]
 
 _log = structlog.get_logger("gateway.proxy")
 PIECES_AT_THE_END = 8 * PIECES_A_TURN
@@ -147,7 +147,15 @@ class Tunnel:
         self.talk.not_understood(size)
 
     def _hear(self, message: Message, said: Said) -> None:
-        exchange = said(message.data, message.whole)
+        exchange = said(*message)
+        if exchange is not None:
+            self.ask(exchange, self.talk.sent)
+
+    def unread(self, said: bytes, missing: int) -> None:
+        if self._holding is not None:
+            self._holding.unread(said, missing)
+            return
+        exchange = self.talk.client_unread(said, missing)
         if exchange is not None:
             self.ask(exchange, self.talk.sent)
 
@@ -264,8 +272,12 @@ class Tunnel:
             except Exception as error:  # as in `_understand`
                 self._failed(way, error, 1)
             if way.waiting:
-                self.talk.not_understood(sum(len(piece.raw) for piece in way.waiting))
+                missing = sum(len(piece.raw) for piece in way.waiting)
                 way.waiting.clear()
+                if way is self._up:
+                    self.unread(b"", missing)
+                else:
+                    self.talk.not_understood(missing)
 
     def _close(self) -> None:
         self._closing_since = self._closing_since or self._server.pool.now

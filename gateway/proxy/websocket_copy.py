@@ -1,16 +1,18 @@
 """What one direction of a WebSocket says: whole messages out of a copy of its frames, inflated, bounded. No I/O.
 
 wsproto decodes the data frames. Control frames are kept from it: its permessage-deflate (1.3.2) forgets that a message
-in fragments is compressed when a ping comes between two of them.
+in fragments is compressed when a ping comes between two of them. Text goes to it as binary: at bad UTF-8 it gives up,
+though no message behind it is any the worse.
 """
 
+from codecs import getincrementaldecoder
 from typing import NamedTuple
 
 from wsproto.connection import CLIENT, SERVER, Connection
-from wsproto.events import BytesMessage, TextMessage
+from wsproto.events import BytesMessage
 from wsproto.extensions import Extension, PerMessageDeflate
 
-from gateway.proxy.websocket_frames import CLOSE, PING, PONG, Piece, close_code
+from gateway.proxy.websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, Piece, close_code
 
 _STEP = 4096
 """Bytes fed at a time: deflated, they can become a thousand times as many, and wsproto inflates without a limit."""
@@ -23,11 +25,15 @@ MOST_FRAMES = 16_384
 """Of one message. Each costs far more than its bytes, which may be none."""
 
 
+_Utf8 = getincrementaldecoder("utf-8")
+
+
 class Message(NamedTuple):
     data: bytes
-    """Of a text message its UTF-8."""
     whole: bool
     """False: longer than may be kept; this is its beginning."""
+    sound: bool = True
+    """False: text that is no UTF-8, as it came."""
 
 
 class Copy:
@@ -51,6 +57,9 @@ class Copy:
         """Inflated bytes that may still come."""
         self._kept: list[bytes] = []
         self._kept_size = 0
+        self._text = False
+        self._sound = True
+        self._decoder = _Utf8()
         try:
             agreed = _agreed(extensions)
         except ValueError:
@@ -59,7 +68,11 @@ class Copy:
 
     def feed(self, piece: Piece) -> Message | None:
         """The message that ends with this piece."""
-        if self.lost or self.code is not None:
+        if self.lost:
+            return None
+        if self.code is not None:
+            if not piece.control:  # nothing may be said any more (RFC 6455, 5.5.1)
+                self.lost = "broken_frame"
             return None
         if piece.opcode == CLOSE:
             self.code = close_code(piece.raw)
@@ -70,9 +83,10 @@ class Copy:
         if self._frames and _says_nothing(piece):
             self._count(piece)
             return None
+        raw = self._as_binary(piece)
         try:
-            for start in range(0, len(piece.raw), _STEP):
-                step = piece.raw[start : start + _STEP]
+            for start in range(0, len(raw), _STEP):
+                step = raw[start : start + _STEP]
                 self._connection.receive_data(step)
                 self._take(len(step))
                 if self._size > self._limit or self._budget < 0:
@@ -88,10 +102,28 @@ class Copy:
     def so_far(self, ended: bool = False) -> Message:
         """What has come of the current message."""
         whole = ended and self._size <= self._keep
-        message = Message(b"".join(self._kept)[: self._keep], whole)
+        if ended:
+            self._check(b"", ended)
+        message = Message(b"".join(self._kept)[: self._keep], whole, self._sound)
         if ended:
             self._kept, self._size, self._kept_size, self._frames = [], 0, 0, 0
         return message
+
+    def _as_binary(self, piece: Piece) -> bytes:
+        if not piece.begins or piece.opcode not in (TEXT, BINARY):
+            return piece.raw
+        self._text, self._sound = piece.opcode == TEXT, True
+        if not self._text:
+            return piece.raw
+        self._decoder.reset()
+        return bytes((piece.raw[0] ^ TEXT ^ BINARY,)) + piece.raw[1:]
+
+    def _check(self, data: bytes, ended: bool = False) -> None:
+        if self._text and self._sound:
+            try:
+                self._decoder.decode(data, ended)
+            except UnicodeDecodeError:
+                self._sound = False
 
     def _count(self, piece: Piece) -> None:
         self._frames += piece.ends
@@ -102,9 +134,10 @@ class Copy:
         """What `wire` bytes have become."""
         before = max(self._size, _FREE)
         for event in self._connection.events():
-            if not isinstance(event, TextMessage | BytesMessage):
+            if not isinstance(event, BytesMessage):
                 raise ValueError("wsproto gave up")  # it says so by a close that nobody sent
-            data = event.data.encode() if isinstance(event, TextMessage) else bytes(event.data)
+            data = bytes(event.data)
+            self._check(data)
             self._size += len(data)
             if self._kept_size < self._keep:
                 self._kept.append(data)

@@ -6,7 +6,7 @@ Source: RFC 6455, section 5. Looks at headers only; what a frame says is `websoc
 import os
 from typing import NamedTuple
 
-TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _CONTROL = 0x8
 _CONTROL_MAX = 125
 _LENGTHS = {126: 2, 127: 8}
@@ -23,10 +23,22 @@ class Piece(NamedTuple):
     """The frame's last byte is in it."""
     fin: bool
     """The frame is the last one of its message."""
+    key: bytes
+    """The frame's mask; empty where it has none."""
+    at: int
+    """Bytes of the frame's payload before these."""
 
     @property
     def control(self) -> bool:
         return self.opcode >= _CONTROL
+
+    @property
+    def said(self) -> bytes:
+        """What it brings of the frame's payload, unmasked."""
+        header = _header(self.raw, 0) if self.begins else None
+        payload = self.raw if header is None else self.raw[header.size :]
+        turn = self.at % 4
+        return unmasked(payload, self.key[turn:] + self.key[:turn]) if self.key else payload
 
     @property
     def ends_message(self) -> bool:
@@ -36,7 +48,7 @@ class Piece(NamedTuple):
 class FrameCutter:
     """Cuts one direction into pieces; the raw bytes of all pieces, and what is left, are the bytes fed."""
 
-    __slots__ = ("_fin", "_left", "_opcode", "_rest", "broken", "in_message")
+    __slots__ = ("_at", "_fin", "_key", "_left", "_opcode", "_rest", "broken", "in_message")
 
     def __init__(self) -> None:
         self._rest = b""
@@ -44,6 +56,8 @@ class FrameCutter:
         self._left = 0
         self._opcode = 0
         self._fin = True
+        self._key = b""
+        self._at = 0
         self.in_message = False
         """A message has begun and is not over."""
         self.broken = False
@@ -55,9 +69,9 @@ class FrameCutter:
         return not (self._left or self._rest or self.broken)
 
     @property
-    def unfinished(self) -> int:
-        """Bytes that were fed and are in no piece yet."""
-        return len(self._rest)
+    def unfinished(self) -> bytes:
+        """What was fed and is in no piece yet."""
+        return self._rest
 
     def feed(self, data: bytes) -> list[Piece]:
         if self.broken:
@@ -73,7 +87,8 @@ class FrameCutter:
             header = _header(data, at)
             if header is None:
                 break
-            size, self._opcode, self._fin, self._left = header
+            size, self._opcode, self._fin, self._left, self._key = header
+            self._at = 0
             if self._opcode >= _CONTROL and (self._left > _CONTROL_MAX or not self._fin):
                 self.broken = True
                 break
@@ -87,15 +102,25 @@ class FrameCutter:
     def _go_on(self, data: bytes, begin: int, payload: int, begins: bool, pieces: list[Piece]) -> int:
         stop = min(payload + self._left, len(data))
         self._left -= stop - payload
-        piece = Piece(data[begin:stop], self._opcode, begins, not self._left, self._fin)
+        piece = Piece(data[begin:stop], self._opcode, begins, not self._left, self._fin, self._key, self._at)
+        self._at += stop - payload
         pieces.append(piece)
         if not piece.control:
             self.in_message = not piece.ends_message
         return stop
 
 
-def _header(data: bytes, at: int) -> tuple[int, int, bool, int] | None:
-    """Size of the header, opcode, fin, size of the payload; None where not all of it is there yet."""
+class _Header(NamedTuple):
+    size: int
+    opcode: int
+    fin: bool
+    length: int
+    """Of the payload."""
+    key: bytes
+
+
+def _header(data: bytes, at: int) -> _Header | None:
+    """None where not all of it is there yet."""
     if len(data) < at + 2:
         return None
     opcode, fin = data[at] & 0x0F, data[at] >= 0x80
@@ -106,9 +131,11 @@ def _header(data: bytes, at: int) -> tuple[int, int, bool, int] | None:
             return None
         size += wide
         length = int.from_bytes(data[at + 2 : at + size], "big")
+    key = b""
     if masked:
+        key = data[at + size : at + size + 4]
         size += 4
-    return (size, opcode, fin, length) if len(data) >= at + size else None
+    return _Header(size, opcode, fin, length, key) if len(data) >= at + size else None
 
 
 def frame(opcode: int, payload: bytes, masked: bool = False) -> bytes:

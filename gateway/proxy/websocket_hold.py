@@ -46,6 +46,8 @@ class Holding:
         self._working = False
         self._later = False
         """It goes on in the loop's next turn."""
+        self._unread: Exchange | None = None
+        """What cannot be read, to be asked about as far as it has come; it goes nowhere."""
         self._rest: Literal["hold", "pass", "drop"] = "hold"
         """What becomes of the message's next pieces: one too long to be held was decided upon at its beginning."""
 
@@ -70,7 +72,7 @@ class Holding:
         if not self._pieces and not self._asking:
             self._way.settled()
             if self._way.copy.lost:
-                self._tunnel.protocol_error(self._way.copy.lost)
+                self._give_up()
 
     def _work_on(self) -> None:
         """With what was too much for one turn of the loop."""
@@ -86,8 +88,8 @@ class Holding:
     def _next(self, piece: Piece) -> None:
         message = self._way.feed(piece)
         if self._way.copy.lost:
-            self._pieces.clear()
-        elif piece.control:
+            return
+        if piece.control:
             self._way.sink.write(piece.raw)  # a ping may stand between the frames of a message, and is none
         elif self._rest != "hold":
             self._go_by(piece)
@@ -106,8 +108,27 @@ class Holding:
         if piece.ends_message:
             self._rest = "hold"
 
+    def unread(self, said: bytes, missing: int) -> None:
+        """Of a message that is on its way already somebody has seen what may be kept."""
+        if self._rest == "hold":
+            self._unread = self._tunnel.talk.client_unread(said, missing) or self._unread
+
+    def _give_up(self) -> None:
+        exchange, self._unread = self._unread, None
+        if exchange is None:
+            self._tunnel.protocol_error(self._way.copy.lost)
+        else:
+            self._asking = True
+            self._tunnel.ask(exchange, self._given_up)
+
+    def _given_up(self, exchange: Exchange) -> None:
+        self._asking = False
+        if exchange.refusal is not None:
+            self._tunnel.say(self._tunnel.talk.refused(exchange))
+        self._tunnel.protocol_error(self._way.copy.lost)
+
     def _decide(self, message: Message) -> None:
-        exchange = self._tunnel.talk.client_said(message.data, message.whole)
+        exchange = self._tunnel.talk.client_said(*message)
         if exchange is None:
             self._let_go()
         else:

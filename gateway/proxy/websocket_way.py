@@ -6,8 +6,8 @@ from collections import deque
 from typing import Protocol
 
 from gateway.proxy.limits import Limits
-from gateway.proxy.websocket_copy import Copy, Message
-from gateway.proxy.websocket_frames import FrameCutter, Piece
+from gateway.proxy.websocket_copy import MOST_FRAMES, Copy, Message
+from gateway.proxy.websocket_frames import CLOSE, PING, PONG, FrameCutter, Piece
 
 
 class Talker(Protocol):
@@ -27,6 +27,9 @@ class Between(Protocol):
     def from_client(self, data: bytes) -> None: ...
 
     def from_upstream(self, data: bytes) -> None: ...
+
+    def unread(self, said: bytes, missing: int) -> None:
+        """What a client says and no message could be made of, unmasked; bytes of which not even that is known."""
 
     def lost(self, way: "Way") -> None: ...
 
@@ -51,7 +54,10 @@ class Way(asyncio.Protocol):
         self.blocked_since = 0.0
         """Since when the source takes nothing of what the other sends."""
         self._tunnel = tunnel
+        self._from_client = from_client
         self._cutter = FrameCutter()
+        self._cut_on = MOST_FRAMES
+        """Pieces that are still cut where the copy is lost; of what comes behind them only the size is told."""
         self.waiting: deque[Piece] = deque()
         """Pieces that were not fed yet."""
         self._held: set[str] = set()
@@ -72,30 +78,57 @@ class Way(asyncio.Protocol):
 
     @property
     def unfinished(self) -> int:
-        return self._cutter.unfinished
+        return len(self._cutter.unfinished)
 
     def pieces(self, data: bytes) -> list[Piece]:
         """What these bytes are, as far as it is understood; `settled` is to be called once they were fed."""
-        if self.copy.lost:
+        if not self.copy.lost:
+            return self._cutter.feed(data)
+        if not self._from_client:
             self._tunnel.talk.not_understood(len(data))
-            return []
-        return self._cutter.feed(data)
+        elif self._cutter.broken:
+            self._tunnel.unread(data, 0)
+        elif self._cut_on <= 0:
+            self._tunnel.unread(b"", len(data))
+        else:
+            self._tunnel.unread(self._cut(data), 0)
+        return []
+
+    def _cut(self, data: bytes) -> bytes:
+        pieces = self._cutter.feed(data)
+        self._cut_on -= len(pieces)
+        said = b"".join(map(_said, pieces))
+        return said + self._cutter.unfinished if self._cutter.broken else said
 
     def settled(self) -> None:
         """No frame begins like what is left: the copy is lost behind what was fed."""
         if self._cutter.broken and not self.copy.lost:
             self.copy.lost = "broken_frame"
-            self._tunnel.talk.not_understood(1)
+            if self._from_client:
+                self._tunnel.unread(self.copy.so_far().data + self._cutter.unfinished, 0)
+            else:
+                self._tunnel.talk.not_understood(1)
 
     def feed(self, piece: Piece) -> Message | None:
         """The message that ends with this piece."""
         copy = self.copy
+        lost = bool(copy.lost)
         message = copy.feed(piece)
         if copy.lost:
-            self._tunnel.talk.not_understood(len(piece.raw))
+            self._not_fed(piece, first=not lost)
         elif copy.code is not None and not self.closed_at:
             self.closed_at = time.perf_counter_ns()
         return message
+
+    def _not_fed(self, piece: Piece, first: bool) -> None:
+        if not self._from_client:
+            self._tunnel.talk.not_understood(len(piece.raw))
+        elif not first:
+            self._tunnel.unread(_said(piece), 0)
+        elif self.copy.lost == "broken_frame":
+            self._tunnel.unread(self.copy.so_far().data + _said(piece), 0)
+        else:  # too long in one way or another: what came of it is known up to there
+            self._tunnel.unread(self.copy.so_far().data, 1)
 
     def leave(self) -> None:
         """Close the source behind what was written to it, but go on reading for a while: closed while it still sends,
@@ -142,3 +175,7 @@ class Way(asyncio.Protocol):
         self.opposite.go_on("slow")
         if self.answered:
             self.go_on("unread")
+
+
+def _said(piece: Piece) -> bytes:
+    return b"" if piece.opcode in (CLOSE, PING, PONG) else piece.said

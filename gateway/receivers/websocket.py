@@ -29,7 +29,10 @@ class OpaqueTalk:
         self.busy = True
         exchange.upstream_started_ns = time.perf_counter_ns()
 
-    def client_said(self, message: bytes, whole: bool) -> Exchange | None:
+    def client_said(self, message: bytes, whole: bool, sound: bool) -> Exchange | None:
+        return None
+
+    def client_unread(self, said: bytes, missing: int) -> Exchange | None:
         return None
 
     def sent(self, exchange: Exchange) -> None: ...
@@ -37,7 +40,7 @@ class OpaqueTalk:
     def refused(self, exchange: Exchange) -> bytes:
         return b""
 
-    def upstream_said(self, message: bytes, whole: bool) -> Exchange | None:
+    def upstream_said(self, message: bytes, whole: bool, sound: bool) -> Exchange | None:
         return None
 
     def not_understood(self, size: int) -> None: ...
@@ -67,18 +70,42 @@ class UnderstoodTalk:
         self._open: dict[int, Exchange] = {}
         self._passing: set[int] = set()
         """Of these: which are over once they have left."""
+        self._own = 0
+        """Exchanges that the dialogue knows nothing of: their numbers are below nought."""
+        self._unread = 0
+        """The one of them that holds what the client says and nobody understands, if it is open."""
+        self._client_lost = False
         self._lost = False
 
     @property
     def busy(self) -> bool:
         return bool(self._open)
 
-    def client_said(self, message: bytes, whole: bool) -> Exchange | None:
-        return self._take(self._dialogue.client_event(message, whole), whole)
+    def client_said(self, message: bytes, whole: bool, sound: bool) -> Exchange | None:
+        step = self._dialogue.client_event(message, whole)
+        if sound:
+            return self._take(step, whole)
+        if step is None and not self.held:
+            return self._add_unread(message, not whole)
+        exchange = self._take(step or Step(self._own_number(), request=message, passes=True), whole)
+        if exchange is not None:
+            exchange.unsound = True
+        return exchange
 
-    def upstream_said(self, message: bytes, whole: bool) -> Exchange | None:
+    def client_unread(self, said: bytes, missing: int) -> Exchange | None:
+        self._client_lost = True
+        self._count_lost()
+        return self._add_unread(said, missing)
+
+    def upstream_said(self, message: bytes, whole: bool, sound: bool) -> Exchange | None:
+        if not sound:
+            self._miss(len(message))
         step = self._dialogue.server_event(message, whole)
         self._connection.named = self._dialogue.session
+        if step is not None and step.request is not None and self._unread in self._open:
+            # Nobody asked for it, as far as was understood: so what was not did.
+            self._open[step.number] = self._open.pop(self._unread)
+            step = step._replace(request=None)
         return self._take(step, whole)
 
     def sent(self, exchange: Exchange) -> None:
@@ -102,9 +129,15 @@ class UnderstoodTalk:
         return text
 
     def not_understood(self, size: int) -> None:
+        self._count_lost()
+        self._miss(size)
+
+    def _count_lost(self) -> None:
         if not self._lost:
             self._lost = True
             self._count("websocket_copies_lost")
+
+    def _miss(self, size: int) -> None:
         for exchange in self._open.values():
             if exchange.response_body is None:
                 exchange.response_body = Captured(0)
@@ -121,7 +154,7 @@ class UnderstoodTalk:
             return None
         begun = None
         if step.request is not None:
-            begun = self._begin(step.number, step.request, whole)
+            begun = self._begin(step.number, step.request, whole and not self._client_lost)
             if step.passes:
                 self._passing.add(step.number)
                 begun.asks_nothing = True
@@ -136,6 +169,25 @@ class UnderstoodTalk:
             else:
                 self._end(step.number, "finished", None)
         return begun
+
+    def _add_unread(self, said: bytes, missing: int) -> Exchange | None:
+        """One exchange for all of it, until a response begins that may be its."""
+        exchange = self._open.get(self._unread)
+        if exchange is not None:
+            exchange.request_body.add(said)
+            exchange.request_body.size += missing
+            exchange.request = None  # whoever has read it has not read this
+            return None
+        if not (said or missing):
+            return None
+        self._unread = self._own_number()
+        exchange = self._begin(self._unread, said, not missing)
+        exchange.unsound = True
+        return exchange
+
+    def _own_number(self) -> int:
+        self._own -= 1
+        return self._own
 
     def _begin(self, number: int, request: bytes, whole: bool) -> Exchange:
         if len(self._open) >= _MOST_OPEN:

@@ -101,6 +101,7 @@ class RecordingTalk:
         self.client: list[tuple[bytes, bool]] = []
         self.upstream: list[tuple[bytes, bool]] = []
         self.lost = 0
+        self.unread = b""
         self.open: list[Exchange] = []
         self.end: tuple[str, str] | None = None
         self.over = asyncio.Event()
@@ -109,7 +110,7 @@ class RecordingTalk:
     def busy(self) -> bool:
         return bool(self.open)
 
-    def client_said(self, message: bytes, whole: bool) -> Exchange | None:
+    def client_said(self, message: bytes, whole: bool, sound: bool) -> Exchange | None:
         self.client.append((message, whole))
         if not message.startswith(b"ask"):
             return None
@@ -122,7 +123,12 @@ class RecordingTalk:
         self.open.remove(exchange)
         return b"refused"
 
-    def upstream_said(self, message: bytes, whole: bool) -> Exchange | None:
+    def client_unread(self, said: bytes, missing: int) -> Exchange | None:
+        self.unread += said
+        self.lost += len(said) + missing
+        return None
+
+    def upstream_said(self, message: bytes, whole: bool, sound: bool) -> Exchange | None:
         self.upstream.append((message, whole))
         if message == b"done":
             self.open.pop()

@@ -91,6 +91,23 @@ def test_deflated_ones_too_also_with_pings_inside(
     assert (messages, lost, raw) == ([Message(text, True) for text in said], "", sent)
 
 
+@given(conversations(deflated=True), st.sampled_from([b"\xff", b"\xe2\x82", b"a\xed\xa0\x80"]), conversations(), places)
+def test_bad_utf_8_spoils_one_message_however_it_is_cut(
+    before: tuple[bytes, list[bytes]], bad: bytes, after: tuple[bytes, list[bytes]], cuts: list[int]
+) -> None:
+    for spoilt in (masked_frame(0x1, bad), masked_frame(0x1, bad[:1], False) + masked_frame(0x0, bad[1:])):
+        messages, lost, _ = understood(cut(before[0] + spoilt + after[0], cuts), b"permessage-deflate")
+        said = [Message(text, True) for text in before[1]], [Message(text, True) for text in after[1]]
+        assert (messages, lost) == ([*said[0], Message(bad, True, False), *said[1]], "")
+
+
+def test_a_text_that_is_cut_where_no_more_is_kept_is_none_the_worse() -> None:
+    for text, sound in (("\u20ac" * 10).encode(), True), (b"a" * 20 + b"\xff", False):
+        messages, _, _ = understood([masked_frame(0x1, text)], b"", keep=10)
+        assert messages == [Message(text[:10], False, sound)]
+    assert understood([masked_frame(0x2, b"\xff")], b"")[0] == [Message(b"\xff", True, True)]
+
+
 @given(st.binary(max_size=300), places)
 def test_garbage_means_the_same_nothing_however_it_is_cut(garbage: bytes, cuts: list[int]) -> None:
     whole, pieces = understood([garbage], b""), understood(cut(garbage, cuts), b"")
@@ -248,6 +265,33 @@ def test_every_byte_passes_however_it_is_cut(talk: tuple[bytes, list[bytes]], cu
     passed, told, heard = relayed(cut(sent, cuts), holding=False)
     assert (passed, told) == (sent, b"")
     assert [text for text, _ in heard.client] == said
+
+
+broken = st.sampled_from(
+    [
+        frame(0x1, b"no mask"),
+        masked_frame(0x1, b"a reserved bit", rsv1=True),
+        masked_frame(0x4, b"a reserved opcode"),
+        masked_frame(0x1, b"the beginning of one in two frames, and ", False) + masked_frame(0x1, b"another"),
+        b"\x89\xfe\x00\x80" + KEY,
+    ]
+)
+
+
+@given(conversations(), broken, conversations(), places)
+def test_what_is_no_message_is_told_as_it_was_said_however_it_is_cut(
+    before: tuple[bytes, list[bytes]], bad: bytes, after: tuple[bytes, list[bytes]], cuts: list[int]
+) -> None:
+    sent = before[0] + bad + after[0]
+    passed, _, heard = relayed(cut(sent, cuts), holding=False)
+    assert passed == sent
+    assert [text for text, _ in heard.client] == before[1]
+    assert heard.unread == relayed([sent], holding=False)[2].unread
+    if bad[0] == 0x89:
+        assert heard.unread == bad + after[0]
+    else:
+        assert heard.unread.endswith(b"".join(after[1]))
+        assert any(said in heard.unread for said in (b"no mask", b"a reserved", b"two frames, and another"))
 
 
 @given(conversations(), places)
