@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +91,7 @@ class Gateway:
 
     async def ended(self) -> Ended:
         """The next exchange that is over."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             exchange, span = await self.kept.queue.get()
         attributes: dict[str, Any] = {}
         for part in span.parts:
@@ -101,7 +101,7 @@ class Gateway:
 
     async def settled(self) -> None:
         """Until nobody is connected any more."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.server.connections:
                 await asyncio.sleep(0)
 
@@ -130,6 +130,7 @@ async def make_gateway() -> AsyncIterator[MakeGateway]:
     async def make(
         upstream: str,
         enforcing: bool = False,
+        also: Sequence[Processor] = (),
         written: Any = None,
         tls: ssl.SSLContext | None = None,
         **changes: object,
@@ -140,7 +141,7 @@ async def make_gateway() -> AsyncIterator[MakeGateway]:
         ]
         if enforcing:
             processors.append(PolicyProcessor(PolicyConfig(), PolicySet([keeper()], sensitive=())))
-        pipeline = Pipeline(processors, [kept], {each.name: each for each in formats()}, KnownMessageCache())
+        pipeline = Pipeline([*processors, *also], [kept], {each.name: each for each in formats()}, KnownMessageCache())
         limits = dataclasses.replace(Limits(), **changes)  # type: ignore[arg-type]  # tests name fields of Limits
         provider = {"base_url": upstream} | (written or {})
         config = LlmConfig.model_validate({"providers": {"openai": provider}, "capture_max": limits.capture})
