@@ -223,16 +223,16 @@ class Wire:
         await self.writer.drain()
 
     async def until(self, mark: bytes) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await self.reader.readuntil(mark)
 
     async def exactly(self, count: int) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await self.reader.readexactly(count)
 
     async def rest(self) -> bytes:
         """Until the gateway closes."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await self.reader.read()
 
     async def answer(self) -> tuple[bytes, bytes]:
@@ -242,7 +242,7 @@ class Wire:
         if b"content-length:" in lower:
             return head, await self.exactly(int(lower.split(b"content-length:")[1].split(b"\r\n")[0]))
         if b"chunked" in lower:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 return head, await read_chunks(self.reader)
         return head, b""
 
@@ -272,7 +272,7 @@ class Bench:
         return wire
 
     async def ended(self) -> Exchange:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await self.handler.ended.get()
 
 

@@ -56,7 +56,7 @@ class Relaying:
 
     async def finished(self) -> tuple[Exchange, bytes]:
         """The exchange, and its span as it would leave, content and all."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             exchange, span = await self.kept.finished.get()
         return exchange, encode(span) + content_attributes(span, Capture("full", 1 << 20))
 
@@ -82,7 +82,7 @@ async def relaying(
     )
     kept, known = Kept(), formats()
     pipeline = Pipeline(processors, [kept], {each.name: each for each in known}, KnownMessageCache())
-    limits = Limits(capture=config.capture_max, body=body_max)
+    limits = Limits(capture=config.capture_max, body=body_max, linger_s=60)
     server = ProxyServer(LlmReceiver(config, pipeline, known, sockets=sockets()), limits)
     sock = listening()
     await server.listen(sock)
