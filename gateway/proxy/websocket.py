@@ -6,7 +6,7 @@ they came; everything else passes without a look.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,7 +14,7 @@ import structlog
 from gateway.model.exchange import End, Exchange
 from gateway.proxy.handler import Talk
 from gateway.proxy.websocket_copy import Message
-from gateway.proxy.websocket_frames import TEXT, Piece, close_frame, frame
+from gateway.proxy.websocket_frames import TEXT, close_frame, frame
 from gateway.proxy.websocket_hold import A_MESSAGE, PIECES_A_TURN, Holding, Then
 from gateway.proxy.websocket_way import Way
 
@@ -87,63 +87,63 @@ class Tunnel:
             self._holding.take(data)
         else:
             self._up.sink.write(data)
-            self._understand(self._up, data, self.talk.client_said)
+            self._understand(self._up, data)
 
     def from_upstream(self, data: bytes) -> None:
         self._moved = self._server.pool.now
         if self._over:
             return
         way = self._down
-        if self._said:
+        if self._said and not way.more:
             self._write_between(data)
         else:
             way.sink.write(data)
-            self._understand(way, data, self.talk.upstream_said)
+            self._understand(way, data)
         if self._server.draining and not self.talk.busy:
             self.drain()
 
-    def _understand(self, way: Way, data: bytes, said: Said) -> None:
+    def _understand(self, way: Way, data: bytes) -> None:
         """What has been written is looked at; nothing that goes wrong here may reach the bytes behind it."""
+        begun = way.more
         try:
-            self._hear_pieces(way, way.pieces(data), said)
+            way.take(data)
+            if not begun:
+                self._go_through(way, PIECES_A_TURN)
         except Exception as error:  # the boundary: a bug of ours costs the copy, not the connection
             self._failed(way, error, len(data))
 
-    def _hear_pieces(self, way: Way, pieces: Iterable[Piece], said: Said) -> None:
-        begun = bool(way.waiting)
-        way.waiting.extend(pieces)
-        if not begun:
-            self._go_through(way, said, PIECES_A_TURN)
-
-    def _go_through(self, way: Way, said: Said, count: int) -> None:
-        while way.waiting and count > 0:
-            message = way.feed(way.waiting.popleft())
+    def _go_through(self, way: Way, count: int) -> None:
+        said: Said = self.talk.client_said if way is self._up else self.talk.upstream_said
+        while count > 0 and (piece := way.next()) is not None:
+            message = way.feed(piece)
             count -= 1
             if message is not None:
                 count -= A_MESSAGE
                 self._hear(message, said)
-        if not way.waiting:
+        if not way.more:
             way.settled()
         elif not self._over:
             way.hold("understanding")
-            asyncio.get_running_loop().call_soon(self._go_on, way, said)
+            asyncio.get_running_loop().call_soon(self._go_on, way)
 
-    def _go_on(self, way: Way, said: Said) -> None:
+    def _go_on(self, way: Way) -> None:
         """With what was too much for one turn of the loop."""
         if self._over:
             return
         try:
-            self._go_through(way, said, PIECES_A_TURN)
+            self._go_through(way, PIECES_A_TURN)
         except Exception as error:  # as in `_understand`
             self._failed(way, error, 1)
-        if not way.waiting:
+        if not way.more:
             way.go_on("understanding")
+            if self._said:
+                self._say()
 
     def _failed(self, way: Way, error: Exception, size: int) -> None:
         self._server.pool.failures["websocket"] += 1
         _log.error("understanding a WebSocket failed", error=type(error).__name__)
         way.copy.lost = "internal_error"
-        way.waiting.clear()
+        way.drop()
         self.talk.not_understood(size)
 
     def _hear(self, message: Message, said: Said) -> None:
@@ -162,17 +162,33 @@ class Tunnel:
     def _write_between(self, data: bytes) -> None:
         """A message of ours may not stand inside one of theirs."""
         way = self._down
-        gone = way.unfinished  # half a header that is written already
-        cut = 0
-        pieces = way.pieces(data)
-        for piece in pieces:
-            way.sink.write(piece.raw[max(0, gone - cut) :])
-            cut += len(piece.raw)
-            if piece.ends_message:
-                self._write_said()
-        way.sink.write(data[max(0, cut - gone) :])
-        self._hear_pieces(way, pieces, self.talk.upstream_said)
-        self._say()
+        end = self._end_of_message(data)
+        if end:
+            way.sink.write(data[:end])
+            self._write_said()
+        way.sink.write(data[end:])
+        try:
+            self._go_through(way, PIECES_A_TURN)
+        except Exception as error:  # as in `_understand`
+            self._failed(way, error, len(data))
+        if self._said:
+            self._say()
+
+    def _end_of_message(self, data: bytes) -> int:
+        """How much of this belongs to a message of the upstream's that ends in it; 0: none does, as far as can be seen
+        in a turn of the loop."""
+        way = self._down
+        end = -way.unfinished  # half a header that is written already
+        way.take(data)
+        seen = 0
+        while seen < PIECES_A_TURN and way.more_to_cut:
+            pieces = way.cut()
+            seen += len(pieces)
+            for piece in pieces:
+                end += len(piece.raw)
+                if piece.ends_message:
+                    return end
+        return 0
 
     def say(self, text: bytes) -> None:
         """A text message to the client, now or behind the one that is being sent."""
@@ -260,24 +276,23 @@ class Tunnel:
             self._over = True
             if self._holding is not None:
                 self._holding.stop()
-            for way, said in ((self._up, self.talk.client_said), (self._down, self.talk.upstream_said)):
-                self._understand_rest(way, said)
+            for way in (self._up, self._down):
+                self._understand_rest(way)
             self.talk.ended(end, error_type)
 
-    def _understand_rest(self, way: Way, said: Said) -> None:
+    def _understand_rest(self, way: Way) -> None:
         """Of what has passed; as much as may take the time of a few turns."""
-        if way.waiting:
-            try:
-                self._go_through(way, said, PIECES_AT_THE_END)
-            except Exception as error:  # as in `_understand`
-                self._failed(way, error, 1)
-            if way.waiting:
-                missing = sum(len(piece.raw) for piece in way.waiting)
-                way.waiting.clear()
-                if way is self._up:
-                    self.unread(b"", missing)
-                else:
-                    self.talk.not_understood(missing)
+        if not way.more:
+            return
+        try:
+            self._go_through(way, PIECES_AT_THE_END)
+        except Exception as error:  # as in `_understand`
+            self._failed(way, error, 1)
+        missing = way.drop()
+        if missing and way is self._up:
+            self.unread(b"", missing)
+        elif missing:
+            self.talk.not_understood(missing)
 
     def _close(self) -> None:
         self._closing_since = self._closing_since or self._server.pool.now

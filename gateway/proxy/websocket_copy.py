@@ -55,8 +55,7 @@ class Copy:
         """Of the current message, that have ended."""
         self._budget = keep
         """Inflated bytes that may still come."""
-        self._kept: list[bytes] = []
-        self._kept_size = 0
+        self._kept = bytearray()
         self._text = False
         self._sound = True
         self._decoder = _Utf8()
@@ -104,9 +103,9 @@ class Copy:
         whole = ended and self._size <= self._keep
         if ended:
             self._check(b"", ended)
-        message = Message(b"".join(self._kept)[: self._keep], whole, self._sound)
+        message = Message(bytes(self._kept), whole, self._sound)
         if ended:
-            self._kept, self._size, self._kept_size, self._frames = [], 0, 0, 0
+            self._kept, self._size, self._frames = bytearray(), 0, 0
         return message
 
     def _as_binary(self, piece: Piece) -> bytes:
@@ -139,9 +138,7 @@ class Copy:
             data = bytes(event.data)
             self._check(data)
             self._size += len(data)
-            if self._kept_size < self._keep:
-                self._kept.append(data)
-                self._kept_size += len(data)
+            self._kept += data[: self._keep - len(self._kept)]
         self._budget = min(self._keep, self._budget + _MOST_PER_BYTE * wire) - max(0, self._size - before)
 
 

@@ -36,7 +36,7 @@ class Piece(NamedTuple):
     def said(self) -> bytes:
         """What it brings of the frame's payload, unmasked."""
         header = _header(self.raw, 0) if self.begins else None
-        payload = self.raw if header is None else self.raw[header.size :]
+        payload = self.raw if header is None else self.raw[header[0] :]
         turn = self.at % 4
         return unmasked(payload, self.key[turn:] + self.key[:turn]) if self.key else payload
 
@@ -69,9 +69,14 @@ class FrameCutter:
         return not (self._left or self._rest or self.broken)
 
     @property
-    def unfinished(self) -> bytes:
-        """What was fed and is in no piece yet."""
-        return self._rest
+    def unfinished(self) -> int:
+        """Bytes that were fed and are in no piece yet."""
+        return len(self._rest)
+
+    def left(self) -> bytes:
+        """What begins like no frame; forgets it."""
+        left, self._rest = self._rest, b""
+        return left
 
     def feed(self, data: bytes) -> list[Piece]:
         if self.broken:
@@ -110,17 +115,8 @@ class FrameCutter:
         return stop
 
 
-class _Header(NamedTuple):
-    size: int
-    opcode: int
-    fin: bool
-    length: int
-    """Of the payload."""
-    key: bytes
-
-
-def _header(data: bytes, at: int) -> _Header | None:
-    """None where not all of it is there yet."""
+def _header(data: bytes, at: int) -> tuple[int, int, bool, int, bytes] | None:
+    """Size of the header, opcode, fin, size of the payload, mask; None where not all of it is there yet."""
     if len(data) < at + 2:
         return None
     opcode, fin = data[at] & 0x0F, data[at] >= 0x80
@@ -135,7 +131,7 @@ def _header(data: bytes, at: int) -> _Header | None:
     if masked:
         key = data[at + size : at + size + 4]
         size += 4
-    return _Header(size, opcode, fin, length, key) if len(data) >= at + size else None
+    return (size, opcode, fin, length, key) if len(data) >= at + size else None
 
 
 def frame(opcode: int, payload: bytes, masked: bool = False) -> bytes:

@@ -1,7 +1,6 @@
 """Keeps a client's message back until somebody said that it may go on. Its frames then leave as they came."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Literal, Protocol
 
@@ -39,9 +38,7 @@ class Holding:
     def __init__(self, tunnel: Asking, way: Way) -> None:
         self._tunnel = tunnel
         self._way = way
-        self._pieces: deque[Piece] = deque()
-        self._held: list[bytes] = []
-        self._size = 0
+        self._held = bytearray()
         self._asking = False
         self._working = False
         self._later = False
@@ -52,7 +49,7 @@ class Holding:
         """What becomes of the message's next pieces: one too long to be held was decided upon at its beginning."""
 
     def take(self, data: bytes) -> None:
-        self._pieces.extend(self._way.pieces(data))
+        self._way.take(data)
         self._work()
 
     def _work(self) -> None:
@@ -60,16 +57,15 @@ class Holding:
             return  # whoever is at it goes on with what there is
         self._working = True
         count = 0
-        while self._pieces and not self._asking and count < PIECES_A_TURN:
-            piece = self._pieces.popleft()
+        while not self._asking and count < PIECES_A_TURN and (piece := self._way.next()) is not None:
             count += A_MESSAGE if piece.ends_message else 1
             self._next(piece)
         self._working = False
-        if self._pieces and not self._asking and not self._later:
+        if self._way.more and not self._asking and not self._later:
             self._later = True
             self._way.hold("working")
             asyncio.get_running_loop().call_soon(self._work_on)
-        if not self._pieces and not self._asking:
+        if not self._way.more and not self._asking:
             self._way.settled()
             if self._way.copy.lost:
                 self._give_up()
@@ -83,7 +79,7 @@ class Holding:
 
     def stop(self) -> None:
         """The connection is over: nothing that waits goes on."""
-        self._pieces.clear()
+        self._way.drop()
 
     def _next(self, piece: Piece) -> None:
         message = self._way.feed(piece)
@@ -94,11 +90,10 @@ class Holding:
         elif self._rest != "hold":
             self._go_by(piece)
         else:
-            self._held.append(piece.raw)
-            self._size += len(piece.raw)
+            self._held += piece.raw
             if message is not None:
                 self._decide(message)
-            elif self._size > self._tunnel.limits.capture:
+            elif len(self._held) > self._tunnel.limits.capture:
                 self._rest = "pass"
                 self._decide(self._way.copy.so_far())
 
@@ -142,12 +137,10 @@ class Holding:
             self._let_go()
         else:
             self._held.clear()
-            self._size = 0
             self._rest = "drop" if self._rest == "pass" else "hold"
             self._tunnel.say(self._tunnel.talk.refused(exchange))
         self._work()
 
     def _let_go(self) -> None:
-        self._way.sink.write(b"".join(self._held))
-        self._held.clear()
-        self._size = 0
+        held, self._held = self._held, bytearray()
+        self._way.sink.write(held)

@@ -9,6 +9,9 @@ from gateway.proxy.limits import Limits
 from gateway.proxy.websocket_copy import MOST_FRAMES, Copy, Message
 from gateway.proxy.websocket_frames import CLOSE, PING, PONG, FrameCutter, Piece
 
+_CUT = 16 * 1024
+"""Bytes at a time: 2,700 frames as small as can be."""
+
 
 class Talker(Protocol):
     """What understands the copy, as far as a way needs it."""
@@ -58,7 +61,9 @@ class Way(asyncio.Protocol):
         self._cutter = FrameCutter()
         self._cut_on = MOST_FRAMES
         """Pieces that are still cut where the copy is lost; of what comes behind them only the size is told."""
-        self.waiting: deque[Piece] = deque()
+        self._uncut = b""
+        """What came and was not cut into pieces yet."""
+        self._waiting: deque[Piece] = deque()
         """Pieces that were not fed yet."""
         self._held: set[str] = set()
         self._leaving = False
@@ -70,44 +75,69 @@ class Way(asyncio.Protocol):
 
     @property
     def between_frames(self) -> bool:
-        return self._cutter.between_frames
+        return self._cutter.between_frames and not self._uncut
 
     @property
     def between_messages(self) -> bool:
-        return self._cutter.between_frames and not self._cutter.in_message
+        return self.between_frames and not self._cutter.in_message
 
     @property
     def unfinished(self) -> int:
-        return len(self._cutter.unfinished)
+        return self._cutter.unfinished
 
-    def pieces(self, data: bytes) -> list[Piece]:
-        """What these bytes are, as far as it is understood; `settled` is to be called once they were fed."""
-        if not self.copy.lost:
-            return self._cutter.feed(data)
-        if not self._from_client:
+    # What it says, piece by piece: `take`, `next` and `feed` each, `settled` where there is nothing `more`
+
+    def take(self, data: bytes) -> None:
+        if self.copy.lost and not self._from_client:
             self._tunnel.talk.not_understood(len(data))
-        elif self._cutter.broken:
-            self._tunnel.unread(data, 0)
-        elif self._cut_on <= 0:
+        elif self.copy.lost and self._cut_on <= 0:
             self._tunnel.unread(b"", len(data))
         else:
-            self._tunnel.unread(self._cut(data), 0)
-        return []
+            self._uncut = self._uncut + data if self._uncut else data
 
-    def _cut(self, data: bytes) -> bytes:
-        pieces = self._cutter.feed(data)
-        self._cut_on -= len(pieces)
-        said = b"".join(map(_said, pieces))
-        return said + self._cutter.unfinished if self._cutter.broken else said
+    @property
+    def more_to_cut(self) -> bool:
+        return bool(self._uncut) and not self._cutter.broken
+
+    @property
+    def more(self) -> bool:
+        return bool(self._waiting) or self.more_to_cut
+
+    def next(self) -> Piece | None:
+        while not self._waiting and self.more_to_cut:
+            self.cut()
+        return self._waiting.popleft() if self._waiting else None
+
+    def cut(self) -> list[Piece]:
+        """A little more of what came; its pieces will be the next. All at once may take longer than others can wait."""
+        part, self._uncut = self._uncut[:_CUT], self._uncut[_CUT:]
+        pieces = self._cutter.feed(part)
+        if self.copy.lost:
+            self._cut_on -= len(pieces)
+        self._waiting.extend(pieces)
+        return pieces
+
+    def drop(self) -> int:
+        """Bytes of what was not fed: it will not be."""
+        size = sum(len(piece.raw) for piece in self._waiting)
+        if self._uncut:
+            size += self._cutter.unfinished + len(self._uncut)
+        self._waiting.clear()
+        self._uncut = b""
+        return size
 
     def settled(self) -> None:
-        """No frame begins like what is left: the copy is lost behind what was fed."""
-        if self._cutter.broken and not self.copy.lost:
+        """Where no frame begins like what is left, the copy is lost behind what was fed."""
+        if not self._cutter.broken:
+            return
+        left, self._uncut = self._cutter.left() + self._uncut, b""
+        if not self.copy.lost:
             self.copy.lost = "broken_frame"
-            if self._from_client:
-                self._tunnel.unread(self.copy.so_far().data + self._cutter.unfinished, 0)
-            else:
-                self._tunnel.talk.not_understood(1)
+            left = self.copy.so_far().data + left
+        if left and self._from_client:
+            self._tunnel.unread(left, 0)
+        elif left:
+            self._tunnel.talk.not_understood(len(left))
 
     def feed(self, piece: Piece) -> Message | None:
         """The message that ends with this piece."""
