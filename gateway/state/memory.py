@@ -49,8 +49,9 @@ class _Session:
         self.generation = 1
         """How many sessions this id has named; the latest has the visible id `<id>~<generation>`."""
         self.latest: _Turn | None = None
-        self.lasting: list[int] = []
-        self.passing: list[int] = []
+        self.lasting: Sequence[int] = ()
+        self.passing: Sequence[int] = ()
+        """Shorts of its keys, oldest first: tuples where only one exchange has left any, as in most sessions."""
 
     @property
     def id(self) -> str:
@@ -134,10 +135,10 @@ class MemoryState:
         exchange = _packed(lesson.exchange_id)
         session.latest = _Turn(None, exchange)
         if lesson.lasting:
-            self._remember(session, session.lasting, LASTING_LIMIT, lesson.lasting, _Turn(session, exchange))
+            session.lasting = self._lasting(session, lesson.lasting, _Turn(session, exchange))
         if lesson.passing:
             turn = _Passing(session, exchange, lesson.ended_ns)
-            self._remember(session, session.passing, PASSING_LIMIT, lesson.passing, turn)
+            session.passing = self._passing(session, lesson.passing, turn)
         return thread
 
     def _first(self, key: str, lesson: Lesson) -> None:
@@ -147,8 +148,8 @@ class MemoryState:
         exchange = _packed(lesson.exchange_id)
         session.latest = _Turn(None, exchange)
         turn = _Passing(session, exchange, lesson.ended_ns)
-        session.lasting = [*map(_short, lesson.lasting)]
-        session.passing = [*map(_short, lesson.passing[-PASSING_LIMIT:])]
+        session.lasting = (*map(_short, lesson.lasting),)
+        session.passing = (*map(_short, lesson.passing[-PASSING_LIMIT:]),)
         for short in session.lasting:
             self._turns[short] = turn
         for short in session.passing:
@@ -312,27 +313,39 @@ class MemoryState:
                 return Thread(turn.id, index)
         return Thread(session.latest.id if session.latest is not None else None)
 
-    def _remember(self, session: _Session, kept: list[int], limit: int, digests: Sequence[bytes], turn: _Turn) -> None:
-        turns = self._turns
-        for digest in digests:
-            short = _short(digest)
-            before = turns.get(short)
-            turns[short] = turn
-            if kept is session.passing and short in kept:
+    def _lasting(self, session: _Session, digests: Sequence[bytes], turn: _Turn) -> list[int]:
+        kept = session.lasting if isinstance(session.lasting, list) else [*session.lasting]
+        for short in map(_short, digests):
+            before = self._turns.get(short)
+            self._turns[short] = turn
+            if before is None or before.session is not session:
+                kept.append(short)
+        return self._bounded(session, kept, LASTING_LIMIT)
+
+    def _passing(self, session: _Session, digests: Sequence[bytes], turn: _Passing) -> list[int]:
+        kept = session.passing if isinstance(session.passing, list) else [*session.passing]
+        for short in map(_short, digests):
+            before = self._turns.get(short)
+            self._turns[short] = turn
+            if short in kept:
                 kept.remove(short)  # among the newest again
             elif before is not None and before.session is session:
                 continue
             kept.append(short)
+        return self._bounded(session, kept, PASSING_LIMIT)
+
+    def _bounded(self, session: _Session, kept: list[int], limit: int) -> list[int]:
         if len(kept) > limit:
             self._forget(session, kept[:-limit])
             self.counters["keys_forgotten"] += len(kept) - limit
             del kept[:-limit]
+        return kept
 
     def _forget_keys(self, session: _Session) -> None:
         self._forget(session, session.lasting)
         self._forget(session, session.passing)
 
-    def _forget(self, session: _Session, shorts: list[int]) -> None:
+    def _forget(self, session: _Session, shorts: Sequence[int]) -> None:
         turns = self._turns
         for short in shorts:
             turn = turns.get(short)
