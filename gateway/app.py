@@ -24,6 +24,7 @@ from gateway.pipeline import Pipeline
 from gateway.policy.engine import PolicySet
 from gateway.policy.redaction import CleanWords, redacted
 from gateway.process import usable_cores
+from gateway.processors.cost import CostConfig, CostProcessor
 from gateway.processors.policy import PolicyConfig, PolicyProcessor, policies_of
 from gateway.processors.session import SessionConfig, SessionProcessor
 from gateway.processors.threads import Waiting
@@ -223,6 +224,8 @@ def _processor(
         return SessionProcessor(written, state, reading, secret, answered)
     if isinstance(written, PolicyConfig):
         return PolicyProcessor(written, policies)
+    if isinstance(written, CostConfig):
+        return CostProcessor(written)
     raise TypeError(type(written).__name__)
 
 

@@ -45,6 +45,7 @@ REGISTRY: Mapping[str, Mapping[str, Component]] = {
     },
     "processors": {
         "session": Component("gateway.processors.session:SessionConfig", "finds each call's session and speaker", True),
+        "cost": Component("gateway.processors.cost:CostConfig", "works out what each call cost, by your prices"),
         "policy": Component("gateway.processors.policy:PolicyConfig", "lets policy agents review each call", True),
     },
     "exporters": {

@@ -141,6 +141,8 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     """Added before the first upstream byte went out, plus what was held."""
     retried: bool = False
     """The request went out twice because a kept connection had died."""
+    cost_nusd: int | None = None
+    """What it cost by the configured prices, in billionths of a US dollar; None where that is not known."""
     usage_injected: bool = False
     """The upstream was asked for token usage that the client had not asked for."""
     end: End | None = None

@@ -51,6 +51,8 @@ def span_of(exchange: Exchange) -> Span:
     _add_session(parts, exchange)
     if response is not None:
         _add_usage(parts, response.usage)
+        if exchange.cost_nusd is not None:
+            parts.append((sc.SPANGATE_COST_USD, exchange.cost_nusd / 1e9))
     _add_outcome(parts, exchange, error)
     _add_settings(parts, exchange)
     started = exchange.started_ns

@@ -248,7 +248,7 @@ def test_who_reads_or_writes_the_store_needs_a_storage() -> None:
 def test_the_example_is_valid() -> None:
     text = EXAMPLE.read_text().replace('"policies/*.yaml"', f'"{EXAMPLE}"')
     config = load(REGISTRY, [Source("config.example.yaml", text)], [], {})
-    unused = ["exporters::otlp_http", "exporters::debug", "exporters::nop"]
+    unused = ["processors::cost", "exporters::otlp_http", "exporters::debug", "exporters::nop"]
     assert [warning.split(": ")[0] for warning in config.warnings] == unused
 
 

@@ -46,6 +46,7 @@ def _every_fact(exchange: Exchange) -> None:
     exchange.request.stream = True
     exchange.response.usage = Usage("reported", 20, 2, 10, 5, 1)
     exchange.response.raw_finish_reasons = ["end_turn"]
+    exchange.cost_nusd = 1_250_000
     exchange.usage_injected = True
     exchange.status = 500
 
@@ -78,6 +79,7 @@ CONTRACT: list[tuple[str, AttributeValue]] = [
     ("gen_ai.usage.cache_write.input_tokens", 5),
     ("gen_ai.usage.cache_creation.input_tokens", 5),
     ("gen_ai.usage.reasoning.output_tokens", 1),
+    ("spangate.cost.usd", 0.00125),
     ("spangate.usage.state", "reported"),
     ("spangate.status", "completed"),
     ("spangate.outcome", "allowed"),
@@ -118,6 +120,13 @@ def test_tokens_that_were_not_said_are_left_out(answered: Exchange) -> None:
 
 def test_usage_that_nobody_asked_for_in_the_clients_place_is_not_said_to_be_injected(answered: Exchange) -> None:
     assert attribute(span_of(answered), "spangate.usage.injected") is None
+
+
+def test_a_cost_that_is_not_known_is_left_out_and_one_of_nothing_is_not(answered: Exchange) -> None:
+    assert attribute(span_of(answered), "spangate.cost.usd") is None
+    answered.cost_nusd = 0
+    cost = attribute(span_of(answered), "spangate.cost.usd")
+    assert (cost, type(cost)) == (0.0, float)
 
 
 def test_a_derived_session_is_no_conversation(answered: Exchange) -> None:
