@@ -144,6 +144,7 @@ async def run_control(config: Config, socket_fd: int, stop: asyncio.Event, ready
         config.extension(HealthCheckConfig),
         workers=worker_count(config),
         gateway_url=opened_url(llm.endpoint, llm.tls is not None),
+        close_after_s=_session_config(config).close_after,
         workers_s=llm.drain + 2 * _EXPORT_DRAIN_S,
     )
     await run_control_plane(settings, socket_fd, ready, stop)
@@ -159,6 +160,12 @@ def llm_config(config: Config) -> LlmConfig:
 def receiver_id(config: Config) -> str:
     [name] = dict.fromkeys(config.service.pipelines["traces"].receivers)
     return name
+
+
+def _session_config(config: Config) -> SessionConfig:
+    """Of the session processor in the pipeline; without one, its defaults."""
+    written = [config.processors[name] for name in config.service.pipelines["traces"].processors]
+    return next((found for found in written if isinstance(found, SessionConfig)), None) or SessionConfig()
 
 
 def worker_count(config: Config) -> int:

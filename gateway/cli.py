@@ -7,12 +7,16 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING
 
 from gateway import __version__
 from gateway.config.defaults import embedded
 from gateway.config.load import load, load_extension
 from gateway.config.schema import Config, ConfigErrors
 from gateway.config.source import Source
+
+if TYPE_CHECKING:
+    from gateway.commands.sessions import Form
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,15 +82,16 @@ def _parser() -> argparse.ArgumentParser:
     listing = sessions.add_parser("list", help="newest first")
     _add_config(listing)
     listing.add_argument("--limit", type=_positive, default=50, metavar="N")
-    form = listing.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true")
-    form.add_argument("--csv", action="store_true")
+    _add_form(listing)
     listing.set_defaults(command=_sessions_list)
     show = sessions.add_parser("show", help="one session, turn by turn")
-    _add_config(show)
-    show.add_argument("id", metavar="ID")
-    show.add_argument("--json", action="store_true")
-    show.set_defaults(command=_sessions_show)
+    _add_session(show)
+    _add_form(show)
+    show.set_defaults(command=_sessions_show, otherwise="table")
+    export = sessions.add_parser("export", help="one session with all that was said, as JSON; or its exchanges as CSV")
+    _add_session(export)
+    _add_form(export)
+    export.set_defaults(command=_sessions_show, otherwise="json")
 
     _add_processes(commands)
     return parser
@@ -97,6 +102,18 @@ def _add_config(parser: argparse.ArgumentParser, required: bool = False) -> None
         "--config", action="append", default=[], metavar="FILE", required=required, help="may be repeated"
     )
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override one key")
+
+
+def _add_session(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    parser.add_argument("id", metavar="ID")
+    parser.add_argument("--workspace", metavar="NAME", help="where several have a session of this id")
+
+
+def _add_form(parser: argparse.ArgumentParser) -> None:
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true")
+    form.add_argument("--csv", action="store_true")
 
 
 def _add_processes(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -247,16 +264,20 @@ def _tail(arguments: argparse.Namespace) -> int:
 
 
 def _sessions_list(arguments: argparse.Namespace) -> int:
-    from gateway.commands.sessions import Form, list_sessions
+    from gateway.commands.sessions import list_sessions
 
-    form: Form = "json" if arguments.json else "csv" if arguments.csv else "table"
-    return list_sessions(_database(arguments), sys.stdout, limit=arguments.limit, form=form)
+    return list_sessions(_database(arguments), sys.stdout, limit=arguments.limit, form=_form(arguments, "table"))
 
 
 def _sessions_show(arguments: argparse.Namespace) -> int:
     from gateway.commands.sessions import show_session
 
-    return show_session(_database(arguments), sys.stdout, arguments.id, as_json=arguments.json)
+    form = _form(arguments, arguments.otherwise)
+    return show_session(_database(arguments), sys.stdout, arguments.id, workspace=arguments.workspace, form=form)
+
+
+def _form(arguments: argparse.Namespace, otherwise: "Form") -> "Form":
+    return "json" if arguments.json else "csv" if arguments.csv else otherwise
 
 
 def _database(arguments: argparse.Namespace) -> str:

@@ -39,6 +39,8 @@ class ControlSettings:
     """Where clients reach the proxy, for the console's first page."""
     admin_token: str | None = None
     """None: `SPANGATE_ADMIN_TOKEN` of the environment, else the one made at the first start."""
+    close_after_s: float = 86400.0
+    """Idle time after which a session is closed: the session processor's."""
     drain_s: float = 5.0
     workers_s: float = 0.0
     """How long workers may take to finish, where all processes are told to stop at once."""
@@ -60,7 +62,7 @@ async def run_control_plane(
     """
     writer: StoreWriter | None = None
     if settings.storage is not None:
-        writer = StoreWriter(settings.storage.path, settings.storage.retention)
+        writer = StoreWriter(settings.storage.path, settings.storage.retention, close_after_s=settings.close_after_s)
         await asyncio.to_thread(_start_writer, writer, settings.storage)
     link = LinkServer(writer)
     listening = socket(fileno=os.dup(listen_fd))

@@ -28,6 +28,7 @@ COMMANDS = [
     ["sessions"],
     ["sessions", "list"],
     ["sessions", "show"],
+    ["sessions", "export"],
 ]
 
 WRONG_USAGE = [
@@ -41,6 +42,8 @@ WRONG_USAGE = [
     ["sessions", "list", "--limit", "0"],
     ["sessions", "list", "--limit", "many"],
     ["sessions", "list", "--json", "--csv"],
+    ["sessions", "show", "s1", "--json", "--csv"],
+    ["sessions", "export"],
     ["tail", "--outcome", "weird"],
 ]
 
@@ -257,7 +260,7 @@ def test_the_command_line_itself_needs_no_relay_imports() -> None:
     assert ended.stdout.strip() == "[]", ended.stderr
 
 
-@pytest.mark.parametrize("command", ["sessions list", "sessions show s1", "tail --once"])
+@pytest.mark.parametrize("command", ["sessions list", "sessions show s1", "sessions export s1 --csv", "tail --once"])
 def test_a_look_at_the_store_imports_neither_the_relay_nor_what_else_is_configured(config: Path, command: str) -> None:
     heavy = {"gateway.app", "gateway.proxy", "gateway.pipeline", "gateway.policy", "gateway.exporters"}
     heavy |= {"gateway.supervisor", "gateway.console", "aiohttp", "asyncio", "hyperscan", "structlog", "uvloop"}

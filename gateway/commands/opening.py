@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from gateway.commands.printing import one_line
 from gateway.store.queries import Reader
 from gateway.store.tables import UnusableDatabaseError
 
@@ -18,6 +19,10 @@ def failed(reason: str, errors: TextIO | None) -> int:
     """The exit code of a command that could not do what was asked."""
     (errors or sys.stderr).write(f"Error: {reason}\n")
     return 1
+
+
+def no_session(session_id: str, path: str | Path) -> str:
+    return f"no session {one_line(session_id)} in {path}; see `spangate sessions list`"
 
 
 @contextmanager

@@ -1,38 +1,20 @@
-"""`spangate sessions list` and `show`: sessions and threads from the store, for people and for scripts. Reads only."""
+"""`spangate sessions list`, `show`, `export`: sessions and threads, for people and for scripts. Reads only."""
 
-import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TextIO
 
 import msgspec
 
-from gateway.commands.opening import StoreMissingError, failed, opened
-from gateway.commands.printing import Printer, json_text, lines, one_line, short
+from gateway.commands.opening import StoreMissingError, failed, no_session, opened
+from gateway.commands.printing import Printer, counted, json_text, lines, one_line, short
+from gateway.commands.sessions_export import turns, write_csv, write_json, write_sessions
 from gateway.store.cursors import SessionCursor
-from gateway.store.queries import MAX_PAGE, Reader, SessionRow, Turn
-from gateway.store.reading import ReadMessage, added, answered, moment
-from gateway.store.views import session_view, traces_of
+from gateway.store.found import SessionRow, Turn
+from gateway.store.queries import MAX_PAGE, Reader
+from gateway.store.reading import ReadMessage, added, answered, dollars, moment
+from gateway.store.views import session_view
 
 Form = Literal["table", "json", "csv"]
-_HEADINGS: tuple[str, ...] = ("LAST ACTIVITY", "OUTCOME", "EXCHANGES", "TOKENS", "MODEL", "SESSION", "CONVERSATION")
-_COLUMNS = (
-    "id",
-    "workspace",
-    "started",
-    "last_activity",
-    "outcome",
-    "exchanges",
-    "failures",
-    "input_tokens",
-    "output_tokens",
-    "user",
-    "origin",
-    "source",
-    "models",
-    "providers",
-    "preview",
-)
 
 
 def list_sessions(
@@ -47,23 +29,31 @@ def list_sessions(
     if form == "json":
         out.write(json_text(msgspec.json.encode([session_view(row) for row in rows])) + "\n")
     elif form == "csv":
-        _write_csv(rows, out)
+        write_sessions(rows, out)
     else:
         _write_table(rows, Printer(out))
     return 0
 
 
 def show_session(
-    path: str | Path, out: TextIO, session_id: str, *, as_json: bool = False, errors: TextIO | None = None
+    path: str | Path,
+    out: TextIO,
+    session_id: str,
+    *,
+    workspace: str | None = None,
+    form: Form = "table",
+    errors: TextIO | None = None,
 ) -> int:
-    """A session's thread as a person reads it, or its traces as the API gives them."""
+    """A session's thread as a person reads it, its traces as the API gives them, or its exchanges as lines."""
     try:
         with opened(path) as reader:
-            session = reader.session(session_id)
+            session = reader.session(session_id, workspace)
             if session is None:
-                return failed(f"no session {one_line(session_id)} in {path}; see `spangate sessions list`", errors)
-            if as_json:
-                _write_json_thread(reader, session, out)
+                return failed(no_session(session_id, path), errors)
+            if form == "json":
+                write_json(reader, session, out)
+            elif form == "csv":
+                write_csv(reader, session, out)
             else:
                 _write_thread(reader, session, Printer(out))
     except StoreMissingError as error:
@@ -87,69 +77,73 @@ def _write_table(rows: list[SessionRow], printer: Printer) -> None:
     if not rows:
         printer.line("no sessions yet: point an SDK's base URL at the gateway and make a call")
         return
-    cells = [_HEADINGS, *(_cells(row) for row in rows)]
+    priced = any(row.cost_nusd is not None for row in rows)
+    cells = [_headings(priced), *(_cells(row, priced) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for index, row in enumerate(cells):
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+    room = printer.columns - sum(widths[:-1]) - 2 * len(widths[:-1])
+    for index, (*others, conversation) in enumerate(cells):
+        padded = [cell.ljust(width) for cell, width in zip(others, widths, strict=False)]
+        padded.append(short(conversation, max(room, _NARROWEST)))
         if index == 0:
             printer.line(printer.coloured("  ".join(padded).rstrip(), "bold"))
             continue
-        padded[1] = printer.coloured(padded[1], row[1])
+        padded[_ATTENTION] = printer.coloured(padded[_ATTENTION], rows[index - 1].attention)
         printer.line("  ".join(padded).rstrip())
 
 
-def _cells(row: SessionRow) -> tuple[str, ...]:
+_ATTENTION = 2
+_NARROWEST = 20
+
+
+def _headings(priced: bool) -> tuple[str, ...]:
+    cost = ("COST",) if priced else ()
+    return ("LAST ACTIVITY", "STATE", "ATTENTION", "EXCHANGES", "TOKENS", *cost, "MODEL", "SESSION", "CONVERSATION")
+
+
+def _cells(row: SessionRow, priced: bool) -> tuple[str, ...]:
     return (
         moment(row.last_ns)[:19].replace("T", " "),
-        row.outcome,
-        str(row.exchanges),
-        f"{row.input_tokens}/{row.output_tokens}",
+        row.lifecycle,
+        row.attention.replace("_", " "),
+        f"{row.exchanges}, {row.failures} failed" if row.failures else str(row.exchanges),
+        f"{row.input_tokens or '–'}/{row.output_tokens or '–'}",
+        *((dollars(row.cost_usd, row.unpriced),) if priced else ()),
         short(one_line(row.models), 28),
         one_line(row.id),
         short(one_line(row.preview), 60),
     )
 
 
-def _write_csv(rows: list[SessionRow], out: TextIO) -> None:
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for row in rows:
-        view = session_view(row)
-        writer.writerow([_csv_cell(getattr(view, column)) for column in _COLUMNS])
-
-
-def _csv_cell(value: object) -> object:
-    if isinstance(value, list):
-        value = " ".join(value)
-    if not isinstance(value, str):
-        return value
-    text = one_line(value)
-    # SECURITY: a spreadsheet takes a cell that begins so for a formula, and clients choose this text.
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
-def _turns(reader: Reader, session: SessionRow) -> Iterator[Turn]:
-    after: int | None = 0
-    while after is not None:
-        page = reader.turns(session, MAX_PAGE, after)
-        yield from page.turns
-        after = page.next
-
-
-def _write_json_thread(reader: Reader, session: SessionRow, out: TextIO) -> None:
-    traces = [trace for turn in _turns(reader, session) for trace in traces_of(turn)]
-    thread = {"session": session_view(session), "traces": traces}
-    out.write(json_text(msgspec.json.encode(thread)) + "\n")
-
-
 def _write_thread(reader: Reader, session: SessionRow, printer: Printer) -> None:
     printer.line(printer.coloured(f"session {one_line(session.id)}", "bold"))
-    facts = [f"{session.exchanges} exchange{'s' if session.exchanges != 1 else ''}"]
-    facts += [f"{session.input_tokens} tokens in, {session.output_tokens} out", one_line(session.models)]
-    facts += [one_line(fact) for fact in (session.user or "", session.origin) if fact]
-    printer.line(f"{' · '.join(facts)} · " + printer.coloured(session.outcome, session.outcome))
-    for turn in _turns(reader, session):
+    for facts in (_life(session, printer), _totals(session)):
+        printer.line(" · ".join(facts))
+    if session.previous_id:
+        printer.line(f"continues {one_line(session.previous_id)}")
+    if session.continued_by:
+        printer.line(f"continued by {', '.join(map(one_line, session.continued_by))}")
+    for turn in turns(reader, session):
         _write_turn(turn, printer)
+
+
+def _life(session: SessionRow, printer: Printer) -> list[str]:
+    why = {"end": "closed by its last call", "idle": "closed, as it was idle for too long", None: "open"}
+    asks = printer.coloured(session.attention.replace("_", " "), session.attention)
+    who = [one_line(fact) for fact in (session.user or "", session.origin) if fact]
+    return [why[session.closed_by], f"attention: {asks}", *who]
+
+
+def _totals(session: SessionRow) -> list[str]:
+    failures = f", {session.failures} failed" if session.failures else ""
+    facts = [counted(session.exchanges, "exchange") + failures]
+    facts.append(f"{session.input_tokens} tokens in, {session.output_tokens} out")
+    if session.cost_nusd is not None:
+        facts.append(dollars(session.cost_usd, session.unpriced))
+    if session.models:
+        facts.append(one_line(session.models.replace("\n", ", ")))
+    if session.tool_calls:
+        facts.append(f"{counted(session.tool_calls, 'tool call')} ({one_line(session.tools.replace(chr(10), ', '))})")
+    return facts
 
 
 def _write_turn(turn: Turn, printer: Printer) -> None:

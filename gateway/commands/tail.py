@@ -7,7 +7,8 @@ from typing import TextIO
 
 from gateway.commands.opening import StoreMissingError, failed, opened
 from gateway.commands.printing import Printer, one_line, short
-from gateway.store.queries import MAX_PAGE, ExchangeRow, Reader
+from gateway.store.found import ExchangeRow
+from gateway.store.queries import MAX_PAGE, Reader
 from gateway.store.reading import moment
 
 _POLL_S = 0.25

@@ -4,8 +4,9 @@ from aiohttp import web
 
 from gateway.console.answers import Page, answered
 from gateway.console.desk import DESK
-from gateway.store.cursors import SessionCursor, turn_after, turn_word
-from gateway.store.queries import MAX_PAGE, SessionRow, Turn, TurnPage
+from gateway.store.cursors import SessionCursor, TurnCursor
+from gateway.store.found import SessionRow, Turn, TurnPage
+from gateway.store.queries import MAX_PAGE
 from gateway.store.views import SessionView, TraceView, has_response, session_view, trace_view, traces_of
 
 routes = web.RouteTableDef()
@@ -38,7 +39,7 @@ async def session(request: web.Request) -> web.Response:
 async def session_traces(request: web.Request) -> web.Response:
     """In order; a page holds both traces of an exchange, so it may have twice `limit` items."""
     word = request.query.get("cursor")
-    after = turn_after(word) if word is not None else 0
+    after = TurnCursor.of(word) if word is not None else None
     limit = _limit(request)
     row = await _session(request)
     # Made into JSON on the thread that read it: megabytes of conversation would hold up the loop.
@@ -47,7 +48,7 @@ async def session_traces(request: web.Request) -> web.Response:
 
 def _traces(page: TurnPage) -> web.Response:
     items = [trace for turn in page.turns for trace in traces_of(turn)]
-    return answered(Page[TraceView](items, turn_word(page.next) if page.next is not None else None))
+    return answered(Page[TraceView](items, page.next.word() if page.next is not None else None))
 
 
 @routes.get("/api/v1/traces/{id}")

@@ -1,6 +1,7 @@
 """Where pages and API ask the store: on a few threads of their own, never on the loop."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,8 +18,8 @@ Answer = TypeVar("Answer")
 class Desk:
     """Raises what `Reader` raises when made."""
 
-    def __init__(self, path: Path) -> None:
-        self._reader = Reader(path)
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._reader = Reader(path, clock)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="console-query")
 
     async def ask(self, question: Callable[[Reader], Answer]) -> Answer:

@@ -12,8 +12,8 @@ from gateway.console import formats
 from gateway.console.desk import DESK
 from gateway.console.guard import LOGIN, farewell, from_our_site, local_path, shows_token, welcome
 from gateway.console.plain import form_of
-from gateway.store.cursors import SessionCursor, turn_after, turn_word
-from gateway.store.reading import added, answered, moment, status_of
+from gateway.store.cursors import SessionCursor, TurnCursor
+from gateway.store.reading import added, answered, dollars, moment, status_of
 
 routes = web.RouteTableDef()
 _SESSIONS_A_PAGE = 50
@@ -43,6 +43,7 @@ class Pages:
             lines=lambda joined: [line for line in joined.split("\n") if line],
             path=lambda text: quote(text, safe=""),
             address=_address,
+            dollars=dollars,
             status=status_of,
             added=added,
             answered=answered,
@@ -96,12 +97,14 @@ async def session(request: web.Request) -> web.Response:
     if row is None:
         return pages.problem(request, 404, "There is no such session", "It may be older than what the store keeps.")
     word = request.query.get("after")
-    after = turn_after(word) if word is not None else 0
+    after = TurnCursor.of(word) if word is not None else None
     page = await desk.ask(lambda reader: reader.turns(row, _TURNS_A_PAGE, after))
-    later = turn_word(page.next) if page.next is not None else None
+    later = page.next.word() if page.next is not None else None
     # On a thread as well: megabytes of conversation take longer to render than anybody else may wait for the loop.
     return await desk.ask(
-        lambda _: pages.page(request, "session.html", session=row, turns=page.turns, later=later, first_page=after == 0)
+        lambda _: pages.page(
+            request, "session.html", session=row, turns=page.turns, later=later, first_page=after is None
+        )
     )
 
 

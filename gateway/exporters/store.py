@@ -9,14 +9,16 @@ import msgspec
 from gateway.link.records import PREVIEW_CHARACTERS, ExchangeRecord, MessageRecord
 from gateway.link.uplink import Uplink
 from gateway.model.exchange import Exchange
-from gateway.model.message import Entry, RequestReading, ResponseReading
+from gateway.model.message import Entry, RequestReading, ResponseReading, ServerToolCall, ToolCall
 from gateway.model.session import SessionRef
 from gateway.model.span import Span
 from gateway.providers.known import ROLES
+from gateway.telemetry.tool_spans import tool_parts
 from gateway.units import ConfigModel
 
 ContentSetting = Literal["full", "redacted", "none"]
 _NO_REQUEST, _NO_RESPONSE = RequestReading(), ResponseReading()
+_NO_TOOLS = (0, "")
 
 
 class StoreConfig(ConfigModel):
@@ -85,6 +87,7 @@ def record_of(
     inputs = request.system + request.messages if request.system else request.messages
     usage = response.usage
     opened = exchange.opened_ns
+    tool_calls, tools = _tools(response.messages, words_of) if response.messages else _NO_TOOLS
     # By position: keywords for fifty fields cost as much again as the record.
     return ExchangeRecord(
         exchange.id,
@@ -135,6 +138,9 @@ def record_of(
         exchange.refusal.code if exchange.refusal is not None else None,
         # Where the history is known, so are the instructions ahead of it.
         len(request.system) + session.new_from if session.new_from else 0,
+        tool_calls,
+        tools,
+        exchange.cost_nusd,
     )
 
 
@@ -171,6 +177,20 @@ class _ReadableMessage(msgspec.Struct):
 
 
 _read_message = msgspec.json.Decoder(_ReadableMessage).decode
+
+
+_CALLS = (ToolCall, ServerToolCall)
+_NAMES, _NAME_CHARACTERS = 20, 100
+
+
+def _tools(outputs: list[Entry], words_of: Callable[[str], str]) -> tuple[int, str]:
+    """How many calls of tools an answer asks for, and their names, one a line."""
+    if not any(map(tool_parts, outputs)):
+        return _NO_TOOLS
+    names = [part.name for entry in outputs for part in tool_parts(entry) if isinstance(part, _CALLS)]
+    # A name with a line break in it is somebody's text.
+    lines = {" ".join(words_of(name)[:_NAME_CHARACTERS].split()) for name in set(names)}
+    return len(names), "\n".join(sorted(filter(None, lines))[:_NAMES])
 
 
 _TITLING = 2

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.link.records import ExchangeRecord
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 """A batch is closed at 1 MiB, so this bounds a single exchange: both captured bodies with room to spare."""
 

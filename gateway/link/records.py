@@ -73,3 +73,9 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     refusal_code: str | None
     new_from: int
     """How many of the inputs stood in the request before; what follows is new."""
+    tool_calls: int
+    """How often the answer asked for a tool, the provider's own among them."""
+    tools: str
+    """Their names, one a line, each once; the first ones by alphabet."""
+    cost_nusd: int | None
+    """Billionths of a US dollar; None where it is not known."""

@@ -26,13 +26,21 @@ class SessionCursor:
         return cls(*_numbers(word, 2))
 
 
-def turn_word(after: int) -> str:
-    return _word(after)
+@dataclass(slots=True, frozen=True)
+class TurnCursor:
+    """An exchange's place in its session."""
 
+    sequence: int
+    started_ns: int
+    n: int
 
-def turn_after(word: str) -> int:
-    """Raises BadCursorError."""
-    return _numbers(word, 1)[0]
+    def word(self) -> str:
+        return _word(self.sequence, self.started_ns, self.n)
+
+    @classmethod
+    def of(cls, word: str) -> "TurnCursor":
+        """Raises BadCursorError."""
+        return cls(*_numbers(word, 3))
 
 
 def _word(*numbers: int) -> str:

@@ -1,16 +1,27 @@
 """What the console, the API and the command line ask the store. Read-only connections; every answer is bounded."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from gateway.link.records import DIGEST_BYTES
-from gateway.model.verdict import OUTCOMES, Assessment
-from gateway.store.cursors import SessionCursor
+from gateway.model.verdict import Assessment
+from gateway.store.cursors import SessionCursor, TurnCursor
+from gateway.store.found import (
+    ExchangeRow,
+    MessageRow,
+    SessionPage,
+    SessionRow,
+    Turn,
+    TurnPage,
+    digests_of,
+)
+from gateway.store.life import closed_by
 from gateway.store.tables import MIGRATIONS, UnusableDatabaseError, check_version
 
 MAX_PAGE = 200
@@ -22,144 +33,17 @@ _TURN_MESSAGES, _TRACE_MESSAGES = 500, 20_000
 _MESSAGE_OVERHEAD = 256
 """What a message takes on a page beside its content."""
 _MAX_VARIABLES = 500
+_FOLLOWERS = 20
 _Row = TypeVar("_Row")
-
-
-@dataclass(slots=True, frozen=True)
-class SessionRow:
-    n: int
-    id: str
-    workspace: str
-    first_ns: int
-    last_ns: int
-    exchanges: int
-    failures: int
-    input_tokens: int
-    output_tokens: int
-    worst: int
-    user: str | None
-    source: str
-    origin: str
-    models: str
-    providers: str
-    preview: str
-    previous_id: str | None
-    closed: int
-
-    @property
-    def outcome(self) -> str:
-        """The strictest outcome among its exchanges."""
-        return OUTCOMES[self.worst]
-
-
-@dataclass(slots=True, frozen=True)
-class ExchangeRow:
-    n: int
-    id: str
-    trace_id: bytes
-    workspace: str
-    session_id: str
-    session_source: str
-    session_confidence: float
-    session_sequence: int
-    session_header: int
-    parent_exchange: str | None
-    user: str | None
-    participant: str
-    origin: str
-    service: str
-    provider: str
-    api: str
-    operation: str
-    model: str
-    response_model: str | None
-    method: str
-    path: str
-    stream: int
-    status: int
-    end: str
-    error_type: str | None
-    outcome: str
-    capture: str
-    started_ns: int
-    ended_ns: int
-    first_byte_ms: float | None
-    overhead_ms: float
-    usage_state: str
-    input_tokens: int | None
-    output_tokens: int | None
-    cache_read_tokens: int | None
-    cache_write_tokens: int | None
-    reasoning_tokens: int | None
-    finish_reasons: str
-    input_digests: bytes
-    output_digests: bytes
-    refusal_code: str | None
-    new_from: int
-    """Index of the first input that the request before it in its session did not have."""
-
-    @property
-    def duration_ms(self) -> float:
-        return (self.ended_ns - self.started_ns) / 1e6
-
-    @property
-    def rejected(self) -> bool:
-        return self.refusal_code is not None or self.end in ("blocked", "refused")
-
-    @property
-    def inputs(self) -> list[bytes]:
-        return digests_of(self.input_digests)
-
-    @property
-    def outputs(self) -> list[bytes]:
-        return digests_of(self.output_digests)
-
-
-@dataclass(slots=True, frozen=True)
-class MessageRow:
-    digest: bytes
-    role: str
-    json: bytes
-    """Empty where content is not stored."""
-
-
-@dataclass(slots=True, frozen=True)
-class Turn:
-    """One exchange with its messages."""
-
-    exchange: ExchangeRow
-    inputs: list[MessageRow | None]
-    """In a page from the exchange's `new_from` on; None where the message is not stored any more."""
-    outputs: list[MessageRow | None]
-    assessments: list[Assessment]
-    omitted: int = 0
-    """Messages ahead of `inputs` that were left out because there are too many."""
-
-    @property
-    def repeated(self) -> int:
-        """Messages ahead of these that earlier requests had."""
-        return len(self.exchange.input_digests) // DIGEST_BYTES - self.omitted - len(self.inputs)
-
-
-@dataclass(slots=True, frozen=True)
-class SessionPage:
-    sessions: list[SessionRow]
-    next: SessionCursor | None
-
-
-@dataclass(slots=True, frozen=True)
-class TurnPage:
-    turns: list[Turn]
-    next: int | None
-    """The `after` of the following page."""
 
 
 class Reader:
     """A small pool of read-only connections; may be used from several threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         """Raises FileNotFoundError, UnusableDatabaseError."""
         self._path = path
+        self._clock = clock
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         with self._connection():
             pass
@@ -176,8 +60,8 @@ class Reader:
         limit = _bounded(limit)
         with self._connection() as connection:
             where, values = ("WHERE (last_ns, n) < (?, ?)", (before.last_ns, before.n)) if before else ("", ())
-            found = _read(
-                connection, SessionRow, f"sessions {where} ORDER BY last_ns DESC, n DESC LIMIT ?", (*values, limit + 1)
+            found = self._sessions(
+                connection, f"sessions {where} ORDER BY last_ns DESC, n DESC LIMIT ?", (*values, limit + 1)
             )
         page = found[:limit]
         return SessionPage(page, SessionCursor(page[-1].last_ns, page[-1].n) if len(found) > limit else None)
@@ -185,23 +69,37 @@ class Reader:
     def session(self, session_id: str, workspace: str | None = None) -> SessionRow | None:
         """By id; where workspaces share an id and none is named, the one with the latest activity."""
         with self._connection() as connection:
-            found = _read(
+            found = self._sessions(
                 connection,
-                SessionRow,
                 "sessions WHERE id = ? AND workspace = coalesce(?, workspace) ORDER BY last_ns DESC LIMIT 1",
                 (session_id, workspace),
             )
         return found[0] if found else None
 
-    def turns(self, session: SessionRow, limit: int = 50, after: int = 0) -> TurnPage:
-        """A session's exchanges in order, each with what it added."""
+    def _sessions(self, connection: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[SessionRow]:
+        sessions = _read(connection, SessionRow, rest, values)
+        (close_after_ns,) = connection.execute("SELECT close_after_ns FROM rules").fetchone()
+        now_ns = int(self._clock() * 1e9)
+        return [
+            replace(
+                session,
+                closed_by=closed_by(bool(session.ended), session.last_input_ns, now_ns, close_after_ns),
+                continued_by=_followers(connection, session),
+            )
+            for session in sessions
+        ]
+
+    def turns(self, session: SessionRow, limit: int = 50, after: TurnCursor | None = None) -> TurnPage:
+        """A session's exchanges in the order of their inputs, each with what it added."""
         limit = _bounded(limit)
         with self._connection() as connection:
+            place = (after.sequence, after.started_ns, after.n) if after else (-1, 0, 0)
             exchanges = _read(
                 connection,
                 ExchangeRow,
-                "exchanges WHERE session_id = ? AND workspace = ? AND n > ? ORDER BY n LIMIT ?",
-                (session.id, session.workspace, after, limit + 1),
+                "exchanges WHERE session_id = ? AND workspace = ? AND (session_sequence, started_ns, n) > (?, ?, ?)"
+                " ORDER BY session_sequence, started_ns, n LIMIT ?",
+                (session.id, session.workspace, *place, limit + 1),
             )
             return _turns_of(connection, exchanges, limit)
 
@@ -238,10 +136,6 @@ class Reader:
             self._idle.put(connection)
 
 
-def digests_of(joined: bytes) -> list[bytes]:
-    return [joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES)]
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise FileNotFoundError(f"no database at {path}")
@@ -267,9 +161,18 @@ def _bounded(limit: int) -> int:
 
 
 def _read(connection: sqlite3.Connection, row: type[_Row], rest: str, values: Sequence[object]) -> list[_Row]:
-    """Rows of a dataclass whose fields are the table's columns."""
-    columns = ", ".join(row.__slots__)  # type: ignore[attr-defined]
+    """Rows of a dataclass whose fields are the table's columns, but for those with a default."""
+    columns = ", ".join(field.name for field in fields(row) if field.default is MISSING)  # type: ignore[arg-type]
     return [row(*found) for found in connection.execute(f"SELECT {columns} FROM {rest}", values)]  # noqa: S608 ours
+
+
+def _followers(connection: sqlite3.Connection, session: SessionRow) -> tuple[str, ...]:
+    """The first sessions that continue this one."""
+    ids = connection.execute(
+        "SELECT id FROM sessions WHERE previous_id = ? AND workspace = ? ORDER BY first_ns, id LIMIT ?",
+        (session.id, session.workspace, _FOLLOWERS),
+    )
+    return tuple([session_id for (session_id,) in ids])
 
 
 def _turns_of(connection: sqlite3.Connection, exchanges: list[ExchangeRow], limit: int) -> TurnPage:
@@ -284,7 +187,10 @@ def _turns_of(connection: sqlite3.Connection, exchanges: list[ExchangeRow], limi
         if turns and left < 0:
             break
         turns.append(turn)
-    return TurnPage(turns, turns[-1].exchange.n if len(turns) < len(exchanges) else None)
+    if len(turns) == len(exchanges):
+        return TurnPage(turns, None)
+    last = turns[-1].exchange
+    return TurnPage(turns, TurnCursor(last.session_sequence, last.started_ns, last.n))
 
 
 def _turn(

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.store.queries import ExchangeRow, MessageRow, Turn
+from gateway.store.found import ExchangeRow, MessageRow, Turn
 
 PartKind = Literal["text", "reasoning", "call", "result", "media", "absent"]
 EVENT_TYPES = {
@@ -75,6 +75,16 @@ def moment(unix_ns: int) -> str:
     except (ValueError, OverflowError, OSError):
         return ""
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def dollars(usd: float | None, unpriced: int = 0) -> str:
+    """`unpriced`: of how many calls more the cost is not known. A dash where it is of none."""
+    if usd is None:
+        return "–"
+    least = "≥ " if unpriced else ""
+    if usd >= 1:
+        return f"{least}${usd:,.2f}"
+    return f"{least}${usd:.4f}" if usd >= 0.0001 or usd == 0 else f"{least}${usd:.9f}".rstrip("0")
 
 
 class _Message(msgspec.Struct):

@@ -26,37 +26,58 @@ _INSERT_ASSESSMENT = (
 )
 _NAMES, _NAME_CHARACTERS = 20, 100
 _WORST = " ".join(f"WHEN '{outcome}' THEN {rank}" for rank, outcome in enumerate(OUTCOMES))
+# A model call that was answered, or broke off, costs something, whether that is known or not. One on a WebSocket of
+# which nothing came back asked for nothing.
+_UNPRICED = """cost_nusd IS NULL AND refusal_code IS NULL AND status < 400
+    AND operation NOT IN ('', 'count_tokens', 'fetch_response')
+    AND NOT (status = 101 AND usage_state = 'missing' AND output_digests = x'')"""
 # Each exchange is merged into its session by steps whose order does not matter (sums, extremes, the earliest that
 # knows, a sorted list), so the row is the same however exchanges arrive. Only those that were new (n above what was
 # there) count: a batch that comes twice adds nothing.
 _PLACE = "printf('%012d.%020d.', session_sequence, started_ns) || id"
 _UPSERT_SESSIONS = f"""
-INSERT INTO sessions (id, workspace, first_ns, last_ns, exchanges, failures, input_tokens, output_tokens, worst, user,
-    source, origin, models, providers, preview, previous_id, closed, opened_by, named_by,
-    titled_by)
-SELECT session_id, workspace, started_ns, ended_ns, 1, end NOT IN ('finished', 'blocked', 'refused'),
-    coalesce(input_tokens, 0), coalesce(output_tokens, 0), CASE outcome {_WORST} ELSE 0 END, user,
-    session_source, origin, substr(model, 1, {_NAME_CHARACTERS}), substr(provider, 1, {_NAME_CHARACTERS}), preview,
-    previous_session, session_end,
+INSERT INTO sessions (id, workspace, first_ns, last_ns, last_input_ns, exchanges, failures,
+    flagged, escalated, blocked, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens,
+    tool_calls, cost_nusd, unpriced, worst, user,
+    source, origin, models, providers, tools, preview, previous_id, ended, closed, opened_by, named_by, titled_by)
+SELECT session_id, workspace, started_ns, ended_ns, started_ns, 1, end NOT IN ('finished', 'blocked', 'refused'),
+    outcome IN ('flagged', 'redacted'), outcome = 'escalated', outcome = 'blocked',
+    coalesce(input_tokens, 0), coalesce(output_tokens, 0), coalesce(cache_read_tokens, 0),
+    coalesce(cache_write_tokens, 0), coalesce(reasoning_tokens, 0),
+    tool_calls, cost_nusd, {_UNPRICED}, CASE outcome {_WORST} ELSE 0 END, user,
+    session_source, origin, substr(model, 1, {_NAME_CHARACTERS}), substr(provider, 1, {_NAME_CHARACTERS}), tools,
+    preview, iif(refusal_code IS 'session_closed', NULL, previous_session), session_end, session_end,
     {_PLACE}, CASE WHEN user IS NULL THEN '{NOBODY_YET}' ELSE {_PLACE} END,
     CASE WHEN preview = '' THEN '{NOBODY_YET}' ELSE {_PLACE} END
 FROM exchanges WHERE n > ?
 ON CONFLICT (id, workspace) DO UPDATE SET
     first_ns = min(first_ns, excluded.first_ns),
     last_ns = max(last_ns, excluded.last_ns),
+    last_input_ns = max(last_input_ns, excluded.last_input_ns),
     exchanges = exchanges + 1,
     failures = failures + excluded.failures,
+    flagged = flagged + excluded.flagged,
+    escalated = escalated + excluded.escalated,
+    blocked = blocked + excluded.blocked,
     input_tokens = input_tokens + excluded.input_tokens,
     output_tokens = output_tokens + excluded.output_tokens,
+    cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
+    cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+    reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+    tool_calls = tool_calls + excluded.tool_calls,
+    cost_nusd = iif(excluded.cost_nusd IS NULL, cost_nusd, coalesce(cost_nusd, 0) + excluded.cost_nusd),
+    unpriced = unpriced + excluded.unpriced,
     worst = max(worst, excluded.worst),
     user = iif(excluded.named_by < named_by, excluded.user, user),
     source = iif(excluded.opened_by < opened_by, excluded.source, source),
     origin = iif(excluded.opened_by < opened_by, excluded.origin, origin),
     models = iif(models = excluded.models, models, names(models, excluded.models)),
     providers = iif(providers = excluded.providers, providers, names(providers, excluded.providers)),
+    tools = iif(excluded.tools IN ('', tools), tools, names(tools, excluded.tools)),
     preview = iif(excluded.titled_by < titled_by, excluded.preview, preview),
     previous_id = iif(excluded.opened_by < opened_by, excluded.previous_id, previous_id),
-    closed = max(closed, excluded.closed),
+    ended = max(ended, excluded.ended),
+    closed = max(ended, excluded.ended),  -- idle no more, or so `close_idle` will say again
     opened_by = min(opened_by, excluded.opened_by),
     named_by = min(named_by, excluded.named_by),
     titled_by = min(titled_by, excluded.titled_by)
@@ -93,6 +114,28 @@ def insert(connection: sqlite3.Connection, records: Sequence[ExchangeRecord], da
 def _names(old: str, new: str) -> str:
     """Two lists, one a line, as one; of too many the first by alphabet, so that it is the same in every order."""
     return "\n".join(sorted({*old.split("\n"), *new.split("\n")} - {""})[:_NAMES])
+
+
+_CLOSE_IDLE = """
+UPDATE sessions SET closed = 1 WHERE n IN (
+    SELECT n FROM sessions WHERE NOT closed AND last_input_ns < ? ORDER BY last_input_ns LIMIT ?)
+"""
+
+
+def close_after(connection: sqlite3.Connection, close_after_ns: int) -> None:
+    """The rule by which idle sessions are closed here from now on, for readers too. Inside a transaction."""
+    if connection.execute("SELECT close_after_ns FROM rules").fetchone() != (close_after_ns,):
+        connection.execute("UPDATE rules SET close_after_ns = ?", (close_after_ns,))
+        connection.execute("UPDATE sessions SET closed = ended WHERE closed <> ended")
+
+
+def close_idle(connection: sqlite3.Connection, now_ns: int, step: int) -> int:
+    """Mark at most `step` sessions closed that are idle for too long; returns how many. Inside a transaction.
+
+    Readers go by the rule itself, `life.closed_by`; the mark is for whoever looks for sessions by it.
+    """
+    (close_after_ns,) = connection.execute("SELECT close_after_ns FROM rules").fetchone()
+    return connection.execute(_CLOSE_IDLE, (now_ns - close_after_ns, step)).rowcount
 
 
 _PRUNE_ASSESSMENTS = """

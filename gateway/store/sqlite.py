@@ -22,8 +22,8 @@ from gateway.store.tables import UnusableDatabaseError, migrate
 _log = structlog.get_logger("gateway.store")
 
 _TRANSACTION_RECORDS = 1000
-_PRUNE_EVERY_S = 60.0
-_PRUNE_STEP = 200
+_TIDY_EVERY_S = 60.0
+_TIDY_STEP = 200
 _BACKOFF_S, _BACKOFF_MAX_S = 0.1, 5.0
 _PATIENCE = 3
 """Attempts at a batch that no outage explains, before its records are tried one at a time."""
@@ -78,18 +78,21 @@ class StoreWriter:
         retention_s: float,
         clock: Callable[[], float] = time.time,
         connect: Callable[[Path], sqlite3.Connection] = connect_writer,
+        close_after_s: float = 86400.0,
     ) -> None:
+        """`close_after_s`: the session processor's."""
         self.path = path
         self.trouble: str | None = None
         """Why nothing is being stored at the moment, for health; None when all is well."""
         self._retention_s = retention_s
+        self._close_after_ns = round(close_after_s * 1e9)
         self._clock = clock
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._batches = self._stored = self._retries = self._dropped = self._pruned = self._unheard = 0
+        self._batches = self._stored = self._retries = self._dropped = self._pruned = self._closed = self._unheard = 0
 
     def start(self) -> None:
         """Open the database in the writer's thread and begin. Raises what `connect_writer` raises."""
@@ -112,13 +115,15 @@ class StoreWriter:
         self._thread.join(5.0)
 
     def counters(self) -> dict[str, int]:
-        """`dropped`: records that could not be stored however often; `unheard`: batches nobody waited for any more."""
+        """`dropped`: records that could not be stored however often; `unheard`: batches nobody waited for any more;
+        `closed`: sessions that were idle for too long."""
         return {
             "stored": self._stored,
             "batches": self._batches,
             "retried": self._retries,
             "dropped": self._dropped,
             "pruned": self._pruned,
+            "closed": self._closed,
             "unheard": self._unheard,
         }
 
@@ -135,16 +140,16 @@ class StoreWriter:
             self._close()
 
     def _work(self) -> None:
-        prune_at = 0.0
+        tidy_at = 0.0
         while not self._stopping.is_set():
-            batch, last = self._next_batch(max(0.0, prune_at - time.monotonic()))
+            batch, last = self._next_batch(max(0.0, tidy_at - time.monotonic()))
             if batch and not self._store(batch):
                 return
             if last:
                 return
-            if time.monotonic() >= prune_at:
-                more = self._prune()
-                prune_at = time.monotonic() + (0.0 if more else _PRUNE_EVERY_S)
+            if time.monotonic() >= tidy_at:
+                more = self._tidy()
+                tidy_at = time.monotonic() + (0.0 if more else _TIDY_EVERY_S)
 
     def _next_batch(self, timeout_s: float) -> tuple[list[_Item], bool]:
         """What is queued, joined to one transaction; and whether the end was asked for."""
@@ -211,16 +216,20 @@ class StoreWriter:
             rows.insert(connection, records, int(self._clock() // 86400))
         self._stored += len(records)
 
-    def _prune(self) -> bool:
-        """One small step; returns whether there may be more."""
+    def _tidy(self) -> bool:
+        """One small step: forget what is too old, close what is idle; returns whether there may be more."""
         try:
+            now = self._clock()
             with self._transaction() as connection:
-                pruned = rows.prune(connection, int((self._clock() - self._retention_s) * 1e9), _PRUNE_STEP)
+                pruned = rows.prune(connection, int((now - self._retention_s) * 1e9), _TIDY_STEP)
+                rows.close_after(connection, self._close_after_ns)
+                closed = rows.close_idle(connection, int(now * 1e9), _TIDY_STEP)
         except Exception as error:  # as in `_until_done`; tried again at the next step
             self._failed(error)
             return False
         self._pruned += pruned
-        return pruned > 0
+        self._closed += closed
+        return pruned + closed > 0
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

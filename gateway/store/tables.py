@@ -118,7 +118,48 @@ _THIRD = f"""
 ALTER TABLE sessions ADD COLUMN titled_by TEXT NOT NULL DEFAULT '';
 UPDATE sessions SET titled_by = '{NOBODY_YET}' WHERE preview = '';
 """  # noqa: S608 our own word
-MIGRATIONS: Sequence[str] = (_FIRST, _SECOND, _THIRD)
+# Life and totals. What was stored before is summed up from the exchanges that are still there; calls of tools were not
+# counted then. A session of a refused call follows none.
+_FOURTH = """
+CREATE TABLE rules (close_after_ns INTEGER NOT NULL);
+INSERT INTO rules VALUES (86400000000000);
+ALTER TABLE exchanges ADD COLUMN tool_calls INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE exchanges ADD COLUMN tools TEXT NOT NULL DEFAULT '';
+ALTER TABLE exchanges ADD COLUMN cost_nusd INTEGER;
+DROP INDEX exchanges_by_session;
+CREATE INDEX exchanges_in_order ON exchanges (session_id, workspace, session_sequence, started_ns);
+ALTER TABLE sessions RENAME COLUMN closed TO ended;
+ALTER TABLE sessions ADD COLUMN closed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN last_input_ns INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN flagged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN escalated INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN cache_read_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN reasoning_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN tool_calls INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN tools TEXT NOT NULL DEFAULT '';
+ALTER TABLE sessions ADD COLUMN cost_nusd INTEGER;
+ALTER TABLE sessions ADD COLUMN unpriced INTEGER NOT NULL DEFAULT 0;
+UPDATE sessions SET closed = ended, last_input_ns = last_ns;
+UPDATE sessions SET last_input_ns = sums.last_input_ns, flagged = sums.flagged, escalated = sums.escalated,
+    blocked = sums.blocked, cache_read_tokens = sums.cache_read_tokens, cache_write_tokens = sums.cache_write_tokens,
+    reasoning_tokens = sums.reasoning_tokens, unpriced = sums.unpriced
+FROM (SELECT session_id, workspace, max(started_ns) AS last_input_ns,
+        sum(outcome IN ('flagged', 'redacted')) AS flagged, sum(outcome = 'escalated') AS escalated,
+        sum(outcome = 'blocked') AS blocked, total(cache_read_tokens) AS cache_read_tokens,
+        total(cache_write_tokens) AS cache_write_tokens, total(reasoning_tokens) AS reasoning_tokens,
+        sum(refusal_code IS NULL AND status < 400
+            AND operation NOT IN ('', 'count_tokens', 'fetch_response')) AS unpriced
+    FROM exchanges GROUP BY session_id, workspace) AS sums
+WHERE sums.session_id = sessions.id AND sums.workspace = sessions.workspace;
+UPDATE sessions SET previous_id = NULL WHERE previous_id IS NOT NULL AND EXISTS (
+    SELECT 1 FROM exchanges WHERE session_id = sessions.id AND workspace = sessions.workspace
+    AND refusal_code = 'session_closed');
+CREATE INDEX sessions_open ON sessions (last_input_ns) WHERE NOT closed;
+CREATE INDEX sessions_continued ON sessions (previous_id, workspace) WHERE previous_id IS NOT NULL;
+"""
+MIGRATIONS: Sequence[str] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """One script a version; a database at version v has run the first v of them."""
 
 

@@ -3,28 +3,45 @@
 import msgspec
 
 from gateway.model.verdict import Assessment
-from gateway.store.queries import ExchangeRow, MessageRow, SessionRow, Turn
+from gateway.store.found import ExchangeRow, MessageRow, SessionRow, Turn
+from gateway.store.life import Attention, ClosedBy, Lifecycle
 from gateway.store.reading import EVENT_TYPES, moment, status_of
 
 
 class SessionView(msgspec.Struct):
     id: str
     workspace: str
+    lifecycle: Lifecycle
+    closed_by: ClosedBy | None
+    attention: Attention
+    outcome: str
     started: str
+    last_input: str
     last_activity: str
-    closed: bool
     exchanges: int
     failures: int
+    flagged: int
+    escalated: int
+    blocked: int
     input_tokens: int
     output_tokens: int
-    outcome: str
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    cost_usd: float | None
+    """Of the calls whose cost is known."""
+    unpriced: int
+    """Calls whose cost is not known."""
+    tool_calls: int
+    tools: list[str]
+    models: list[str]
+    providers: list[str]
     user: str | None
     origin: str
     source: str
-    models: list[str]
-    providers: list[str]
     preview: str
     previous_id: str | None
+    continued_by: list[str]
 
 
 class UsageView(msgspec.Struct):
@@ -74,6 +91,7 @@ class TraceView(msgspec.Struct):
     overhead_ms: float
     capture: str
     usage: UsageView
+    cost_usd: float | None
     finish_reasons: list[str]
     otel_trace_id: str
     repeated_messages: int
@@ -88,21 +106,35 @@ def session_view(row: SessionRow) -> SessionView:
     return SessionView(
         id=row.id,
         workspace=row.workspace,
+        lifecycle=row.lifecycle,
+        closed_by=row.closed_by,
+        attention=row.attention,
+        outcome=row.outcome,
         started=moment(row.first_ns),
+        last_input=moment(row.last_input_ns),
         last_activity=moment(row.last_ns),
-        closed=bool(row.closed),
         exchanges=row.exchanges,
         failures=row.failures,
+        flagged=row.flagged,
+        escalated=row.escalated,
+        blocked=row.blocked,
         input_tokens=row.input_tokens,
         output_tokens=row.output_tokens,
-        outcome=row.outcome,
+        cache_read_tokens=row.cache_read_tokens,
+        cache_write_tokens=row.cache_write_tokens,
+        reasoning_tokens=row.reasoning_tokens,
+        cost_usd=row.cost_usd,
+        unpriced=row.unpriced,
+        tool_calls=row.tool_calls,
+        tools=_names(row.tools),
+        models=_names(row.models),
+        providers=_names(row.providers),
         user=row.user,
         origin=row.origin,
         source=row.source,
-        models=_names(row.models),
-        providers=_names(row.providers),
         preview=row.preview,
         previous_id=row.previous_id,
+        continued_by=list(row.continued_by),
     )
 
 
@@ -152,6 +184,7 @@ def trace_view(turn: Turn, direction: str) -> TraceView:
         overhead_ms=row.overhead_ms,
         capture=row.capture,
         usage=_usage(row),
+        cost_usd=row.cost_usd,
         finish_reasons=row.finish_reasons.split(",") if row.finish_reasons else [],
         otel_trace_id=row.trace_id.hex(),
         repeated_messages=turn.repeated if inlet else 0,

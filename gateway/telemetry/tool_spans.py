@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.model import semconv as sc
 from gateway.model.exchange import Exchange
-from gateway.model.message import Entry, Message, ServerToolCallResponse, ToolCall, ToolCallResponse
+from gateway.model.message import Entry, Message, ServerToolCall, ServerToolCallResponse, ToolCall, ToolCallResponse
 from gateway.model.randomness import random_bytes
 from gateway.model.span import KIND_INTERNAL, Attribute, Block, Content, Span
 
@@ -29,7 +29,8 @@ _to_json = msgspec.json.Encoder().encode
 
 _Result = ToolCallResponse | ServerToolCallResponse
 """A client may bring what looks like a provider's: the output of OpenAI's shell does not say whose shell it was."""
-Parts = tuple[ToolCall | _Result, ...]
+_Call = ToolCall | ServerToolCall
+Parts = tuple[_Call | _Result, ...]
 _Key = tuple[str, str, str]
 """Workspace, principal and the call's id, which only its API made unique."""
 _Tool = tuple[str, str, str, str]
@@ -149,12 +150,19 @@ def _next(calls: deque[ToolCall] | None, answered: set[str]) -> ToolCall | None:
     return None
 
 
+def tool_parts(entry: Entry) -> Parts:
+    """The calls in a message, a provider's own among them, and the results that came from outside. Read once."""
+    found: Parts | None = entry.notes.get(_NOTE)
+    if found is None:
+        found = entry.notes[_NOTE] = _tool_parts(entry)
+    return found
+
+
 def _parts(entries: Sequence[Entry]) -> Iterator[ToolCall | _Result]:
     for entry in entries:
-        found: Parts | None = entry.notes.get(_NOTE)
-        if found is None:
-            found = entry.notes[_NOTE] = _tool_parts(entry)
-        yield from found
+        for part in tool_parts(entry):
+            if not isinstance(part, ServerToolCall):
+                yield part
 
 
 def _tool_parts(entry: Entry) -> Parts:
@@ -162,7 +170,7 @@ def _tool_parts(entry: Entry) -> Parts:
         return ()
     message = _to_message(entry.json)
     # What a provider's tool said stands in the model's own turn.
-    wanted = ToolCall | ToolCallResponse if message.role == "assistant" else ToolCall | _Result
+    wanted = _Call | ToolCallResponse if message.role == "assistant" else _Call | _Result
     return tuple([part for part in message.parts if isinstance(part, wanted)])
 
 

@@ -27,6 +27,10 @@ def path(tmp_path: Path) -> Path:
                     messages=(one, yes),
                     preview="What is a span?",
                     ended_ns=3 * 10**9,
+                    previous_session="older",
+                    cost_nusd=1_500_000,
+                    tool_calls=1,
+                    tools="search",
                 ),
                 a_record(
                     "b",
@@ -40,7 +44,15 @@ def path(tmp_path: Path) -> Path:
                     new_from=1,
                 ),
                 a_record(
-                    "c", session_id="evil\x1b[2J", model="\x9b31m", preview="=1+1\x07", ended_ns=10**9, messages=()
+                    "c",
+                    session_id="evil\x1b[2J",
+                    model="\x9b31m",
+                    tools="\x9b7m",
+                    tool_calls=1,
+                    preview="=1+1\x07",
+                    ended_ns=10**9,
+                    messages=(),
+                    previous_session="s1",
                 ),
             ],
             day=1,

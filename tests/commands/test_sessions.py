@@ -3,13 +3,16 @@
 import csv
 import io
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gateway.commands.sessions import Form, list_sessions, show_session
 from gateway.commands.tail import tail
+from gateway.store import rows
 from gateway.store.sqlite import connect_writer
+from tests.link.fakes import a_record
 
 
 def test_a_table_lists_the_newest_first(path: Path, out: io.StringIO) -> None:
@@ -29,9 +32,9 @@ def test_a_limit_is_kept(path: Path, out: io.StringIO) -> None:
 
 def test_csv_is_read_back_and_no_cell_is_a_formula(path: Path, out: io.StringIO) -> None:
     assert list_sessions(path, out, form="csv") == 0
-    rows = list(csv.DictReader(io.StringIO(out.getvalue())))
-    assert [row["id"] for row in rows] == ["s1", "evil\\x1b[2J"]
-    assert rows[1]["preview"] == "'=1+1\\x07"
+    read = list(csv.DictReader(io.StringIO(out.getvalue())))
+    assert [row["id"] for row in read] == ["s1", "evil\\x1b[2J"]
+    assert read[1]["preview"] == "'=1+1\\x07"
 
 
 def test_a_thread_reads_as_a_conversation(path: Path, out: io.StringIO) -> None:
@@ -44,10 +47,52 @@ def test_a_thread_reads_as_a_conversation(path: Path, out: io.StringIO) -> None:
 
 
 def test_a_thread_as_json_holds_its_traces(path: Path, out: io.StringIO) -> None:
-    assert show_session(path, out, "s1", as_json=True) == 0
+    assert show_session(path, out, "s1", form="json") == 0
     thread = json.loads(out.getvalue())
     assert thread["session"]["id"] == "s1"
     assert [trace["id"] for trace in thread["traces"]] == ["a.inlet", "a.response", "b.inlet", "b.response"]
+
+
+def test_exchanges_are_read_back_from_csv_in_order(path: Path, out: io.StringIO) -> None:
+    assert show_session(path, out, "s1", form="csv") == 0
+    read = list(csv.DictReader(io.StringIO(out.getvalue())))
+    told = [(row["exchange"], row["sequence"], row["outcome"], row["end"], row["tools"]) for row in read]
+    assert told == [("a", "1", "allowed", "finished", "search"), ("b", "2", "flagged", "client_gone", "")]
+    assert [row["cost_usd"] for row in read] == ["0.0015", ""]
+
+
+def test_a_terminal_tells_life_attention_and_totals(path: Path, out: io.StringIO) -> None:
+    list_sessions(path, out)
+    heading, first, _ = out.getvalue().splitlines()
+    columns = "LAST ACTIVITY STATE ATTENTION EXCHANGES TOKENS COST MODEL SESSION CONVERSATION"
+    assert " ".join(heading.split()) == columns
+    for told in ("closed", "flagged", "2, 1 failed", "6/8", "≥ $0.0015", "gpt-4o"):
+        assert f" {told} " in first
+    out.seek(0)
+    show_session(path, out, "s1")
+    for told in ("closed, as it was idle for too long", "attention: flagged", "2 exchanges, 1 failed", "≥ $0.0015"):
+        assert told in out.getvalue()
+    for told in ("1 tool call (search)", "continues older", "continued by evil\\x1b[2J"):
+        assert told in out.getvalue()
+
+
+def test_a_cost_that_is_known_of_nothing_takes_no_column(tmp_path: Path, out: io.StringIO) -> None:
+    with closing(connect_writer(tmp_path / "plain.db")) as connection, connection:
+        connection.execute("BEGIN")
+        rows.insert(connection, [a_record()], day=1)
+    list_sessions(tmp_path / "plain.db", out)
+    assert "COST" not in out.getvalue()
+    assert "$" not in out.getvalue()
+
+
+def test_of_several_workspaces_the_named_ones_session_is_meant(path: Path, out: io.StringIO) -> None:
+    with closing(connect_writer(path)) as connection, connection:
+        connection.execute("BEGIN")
+        rows.insert(connection, [a_record("z", session_id="s1", workspace="red", preview="red one")], day=1)
+    for workspace, exchange in (("red", "z"), ("default", "a")):
+        out.truncate(0)
+        show_session(path, out, "s1", workspace=workspace, form="json")
+        assert f'"{exchange}.inlet"' in out.getvalue()
 
 
 def test_a_session_that_is_not_there_is_an_error(path: Path, out: io.StringIO, errors: io.StringIO) -> None:
@@ -70,7 +115,7 @@ def test_a_missing_database_is_named_with_the_remedy(tmp_path: Path, out: io.Str
 @pytest.mark.parametrize("form", ["table", "json", "csv"])
 def test_nothing_that_was_stored_steers_the_terminal(path: Path, out: io.StringIO, form: Form) -> None:
     list_sessions(path, out, form=form)
-    show_session(path, out, "evil\x1b[2J", as_json=form == "json")
+    show_session(path, out, "evil\x1b[2J", form=form)
     tail(path, out, once=True)
     assert not set(out.getvalue()) & {"\x1b", "\x07", "\x9b"}
 

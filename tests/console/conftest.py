@@ -16,6 +16,7 @@ from gateway.store import rows
 from gateway.store.sqlite import connect_writer
 
 TOKEN = "the-administrator's-token"
+NOW_S = 100_000.0
 Client = TestClient[Request, Application]
 Put = Callable[..., None]
 
@@ -33,8 +34,8 @@ async def console(tmp_path: Path) -> AsyncIterator[tuple[Client, Put]]:
             connection.execute("BEGIN")
             rows.insert(connection, records, day=1)
 
-    desk = Desk(path)
-    app = console_app(desk, Auth(admin_token(tmp_path, TOKEN)), Pages("http://127.0.0.1:4000", lambda: 1000.0))
+    desk = Desk(path, lambda: NOW_S)
+    app = console_app(desk, Auth(admin_token(tmp_path, TOKEN)), Pages("http://127.0.0.1:4000", lambda: NOW_S))
     async with TestClient(TestServer(app)) as client:
         yield client, put
     desk.close()

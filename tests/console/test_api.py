@@ -22,6 +22,30 @@ async def test_a_session_says_what_it_came_to(script: Client, put: Put) -> None:
     found = await (await script.get("/api/v1/sessions/s1")).json()
     assert (found["exchanges"], found["outcome"], found["models"]) == (2, "flagged", ["gpt-4o", "gpt-5"])
     assert found["started"].endswith("Z")
+    assert (found["lifecycle"], found["closed_by"], found["attention"]) == ("closed", "idle", "flagged")
+
+
+async def test_a_session_tells_what_it_cost_as_far_as_that_is_known(script: Client, put: Put) -> None:
+    put(a_record("a", cost_nusd=1_500_000), a_record("b", cost_nusd=500_000), a_record("c", session_sequence=2))
+    found = await (await script.get("/api/v1/sessions/s1")).json()
+    assert (found["cost_usd"], found["unpriced"]) == (0.002, 1)
+    traces = (await (await script.get("/api/v1/sessions/s1/traces")).json())["items"]
+    assert [trace["cost_usd"] for trace in traces] == [0.0015, 0.0015, 0.0005, 0.0005, None, None]
+
+
+async def test_traces_come_in_the_order_of_their_inputs_however_they_arrived(script: Client, put: Put) -> None:
+    for sequence in (3, 1, 12, 2):
+        put(a_record(str(sequence), session_sequence=sequence, started_ns=100 - sequence))
+    put(a_record("2, as another worker says", session_sequence=2, started_ns=5))
+    seen: list[str] = []
+    query = {"limit": "2"}
+    while True:
+        page = await (await script.get("/api/v1/sessions/s1/traces", params=query)).json()
+        seen += [trace["exchange"] for trace in page["items"] if trace["direction"] == "inlet"]
+        if page["next"] is None:
+            break
+        query["cursor"] = page["next"]
+    assert seen == ["1", "2, as another worker says", "2", "3", "12"]
 
 
 @pytest.mark.parametrize("session_id", ["a/b", "a b?c#d", "ü%2F", "..", "x-<b>"])

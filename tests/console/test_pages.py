@@ -1,8 +1,9 @@
 """The pages show conversations, and show what clients wrote as text, never as markup."""
 
-from tests.console.conftest import Client, Put
+from tests.console.conftest import NOW_S, Client, Put
 from tests.link.fakes import a_message, a_record
 
+NOW_NS = int(NOW_S * 1e9)
 _EVIL = "<script>alert(1)</script>"
 _ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"
 
@@ -54,6 +55,34 @@ async def test_a_session_shows_what_each_turn_added_and_how_it_went(script: Clie
     assert 'id="b.response"' in text
 
 
+async def test_pages_tell_life_attention_and_totals(script: Client, put: Put) -> None:
+    put(
+        a_record(
+            "a",
+            started_ns=NOW_NS,
+            previous_session="before",
+            outcome="escalated",
+            cost_nusd=12_300_000,
+            tools="search\nfetch",
+            tool_calls=3,
+        ),
+        a_record("b", started_ns=NOW_NS + 1, cache_read_tokens=1234, reasoning_tokens=77),
+        a_record("c", session_id="before", started_ns=1, session_end=True),
+        a_record("d", session_id="idle", started_ns=1, ended_ns=1),
+    )
+    listed = await (await script.get("/")).text()
+    for shown in ('class="badge awaiting_review">awaiting review<', "≥ $0.0123", ">open<", ">closed<", ">none<"):
+        assert shown in listed
+    page = await (await script.get("/sessions/s1")).text()
+    for shown in ("awaiting review", "open", "search, fetch", "3 calls", "≥ $0.0123", "not known of 1 exchange<"):
+        assert shown in page
+    for shown in ("1,234 / 0", "77", 'href="/sessions/before?workspace=default"'):
+        assert shown in page
+    before = await (await script.get("/sessions/before")).text()
+    assert "closed, by its last call" in before
+    assert 'href="/sessions/s1?workspace=default"' in before
+
+
 async def test_everything_from_clients_is_escaped(script: Client, put: Put) -> None:
     message = a_message(_EVIL)
     put(
@@ -67,6 +96,8 @@ async def test_everything_from_clients_is_escaped(script: Client, put: Put) -> N
             origin=_EVIL,
             error_type=_EVIL,
             finish_reasons=_EVIL,
+            tools=_EVIL,
+            tool_calls=1,
             previous_session='" onmouseover="x',
             workspace=_EVIL,
             input_digests=message.digest,

@@ -10,7 +10,16 @@ from gateway.link.frames import BatchBuilder
 from gateway.link.records import ExchangeRecord
 from gateway.link.uplink import Uplink
 from gateway.model.exchange import Captured, Exchange, Refusal
-from gateway.model.message import Entry, Message, RequestReading, ResponseReading, Text, Usage
+from gateway.model.message import (
+    Entry,
+    Message,
+    RequestReading,
+    ResponseReading,
+    ServerToolCall,
+    Text,
+    ToolCall,
+    Usage,
+)
 from gateway.model.session import SessionRef
 from gateway.model.span import Span
 from gateway.model.verdict import Assessment
@@ -61,6 +70,29 @@ def test_a_record_says_what_the_exchange_says(exchange: Exchange) -> None:
     assert [message.role for message in record.messages] == ["system", "user", "assistant"]
     assert record.input_digests == record.messages[0].digest + record.messages[1].digest
     assert record.preview == "my card is 4111"
+
+
+def test_a_record_says_which_tools_the_answer_asks_for(exchange: Exchange) -> None:
+    assert exchange.response is not None
+    parts = (Text("tool_call"), ToolCall("search", "1"), ToolCall("search", "2"), ServerToolCall("find\nit", "3"))
+    exchange.response.messages = [entry_of(Message("assistant", parts)), _entry("assistant", "a tool_call, they say")]
+    record = record_of(exchange, (), lambda entry: b"", lambda text: text.replace("sea", "***"))
+    assert (record.tool_calls, record.tools) == (3, "***rch\nfind it")
+
+
+def test_many_tools_are_counted_and_the_first_ones_named(exchange: Exchange) -> None:
+    assert exchange.response is not None
+    parts = tuple(ToolCall(f"{number:03}" + "x" * 200) for number in range(50))
+    exchange.response.messages = [entry_of(Message("assistant", parts))]
+    record = record_of(exchange, (), _whole)
+    assert record.tool_calls == 50
+    assert [(name[:3], len(name)) for name in record.tools.split("\n")] == [(f"{n:03}", 100) for n in range(20)]
+
+
+def test_a_record_says_what_the_exchange_cost(exchange: Exchange) -> None:
+    assert record_of(exchange, (), _whole).cost_nusd is None
+    exchange.cost_nusd = 12
+    assert record_of(exchange, (), _whole).cost_nusd == 12
 
 
 def test_a_message_the_control_plane_has_is_named_but_not_sent(exchange: Exchange) -> None:

@@ -58,6 +58,9 @@ _TEMPLATE = ExchangeRecord(
     assessments=(PROTECTED,),
     refusal_code=None,
     new_from=0,
+    tool_calls=0,
+    tools="",
+    cost_nusd=None,
 )
 
 

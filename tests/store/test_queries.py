@@ -5,8 +5,9 @@ import pytest
 
 from gateway.link.records import MessageRecord
 from gateway.model.verdict import Assessment
-from gateway.store.cursors import BadCursorError, SessionCursor, turn_after, turn_word
-from gateway.store.queries import MessageRow, Reader, SessionRow
+from gateway.store.cursors import BadCursorError, SessionCursor, TurnCursor
+from gateway.store.found import MessageRow, SessionRow
+from gateway.store.queries import Reader
 from gateway.store.views import traces_of
 from tests.link.fakes import PROTECTED, a_message, a_record
 from tests.store.conftest import Put
@@ -40,7 +41,7 @@ def test_a_session_sums_up_its_exchanges(put: Put, reader: Reader) -> None:
     assert (session.input_tokens, session.outcome, session.user, session.preview) == (9, "flagged", "ann", "hello")
     assert session.models.split("\n") == ["gpt-4o", "m1", "m2"]
     assert session.providers == "openai"
-    assert session.closed
+    assert session.lifecycle == "closed"
 
 
 def test_workspaces_do_not_share_sessions(put: Put, reader: Reader) -> None:
@@ -93,7 +94,7 @@ def test_turns_come_in_pages(put: Put, reader: Reader) -> None:
     assert session is not None
     page = reader.turns(session, limit=2)
     assert page.next is not None
-    following = reader.turns(session, limit=2, after=turn_after(turn_word(page.next)))
+    following = reader.turns(session, limit=2, after=TurnCursor.of(page.next.word()))
     assert [turn.exchange.id for turn in following.turns] == ["2", "3"]
     assert [turn.inputs for turn in following.turns] == [[_row(messages[2])], [_row(messages[3])]]
 
@@ -183,7 +184,7 @@ def test_a_message_weighs_as_often_as_it_is_shown(put: Put, reader: Reader) -> N
     page = reader.turns(session)
     assert [turn.exchange.id for turn in page.turns] == ["0"]
     assert page.next is not None
-    many = reader.turns(session, after=page.next + 2).turns[0]
+    many = reader.turns(session, after=TurnCursor(1, 1_000, 3)).turns[0]
     assert 1 <= len(many.inputs) < 8
     alone = reader.turn("many")
     assert alone is not None

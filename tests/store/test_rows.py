@@ -12,7 +12,8 @@ import pytest
 
 from gateway.link.records import ExchangeRecord
 from gateway.store import rows
-from gateway.store.queries import Reader, SessionRow
+from gateway.store.found import SessionRow
+from gateway.store.queries import Reader
 from gateway.store.sqlite import connect_writer
 from gateway.store.tables import MIGRATIONS
 from tests.link.fakes import a_record
@@ -50,7 +51,7 @@ def test_a_session_is_described_by_its_first_exchange_in_every_order(put: Put, r
     first = told[0]
     assert (first.source, first.origin, first.preview, first.previous_id) == ("explicit", "curl", "hi", None)
     assert (first.user, first.models, first.providers) == ("ann", "gpt-4o\nm1\nm3", "openai\nother")
-    assert (first.first_ns, first.exchanges, first.closed) == (20, 4, 1)
+    assert (first.first_ns, first.exchanges, first.ended) == (20, 4, 1)
 
 
 def test_a_session_is_called_by_the_first_that_says_something_in_every_order(put: Put, reader: Reader) -> None:

@@ -6,7 +6,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 
 from gateway.model.exchange import Exchange
-from gateway.model.message import Entry, Message, RequestReading, ToolCall, ToolCallResponse
+from gateway.model.message import Entry, Message, RequestReading, ServerToolCall, ToolCall, ToolCallResponse
 from gateway.model.session import SessionRef
 from gateway.model.span import KIND_INTERNAL, Span
 from gateway.providers.built_in import formats
@@ -95,6 +95,14 @@ def test_a_call_and_its_result_become_a_span_between_them(answered: Exchange) ->
     assert said["gen_ai.tool.call.id"] == "c1"
     assert said["session.id"] == "session-1"
     assert (said["spangate.exchange.parent_id"], said["spangate.exchange.id"]) == (answered.id, "next")
+
+
+def test_a_call_that_the_provider_answers_itself_ends_no_other(answered: Exchange) -> None:
+    tools = ToolSpans()
+    tools.of(asking(answered, call("1")))
+    own = entry_of(Message("assistant", (ServerToolCall("web_search", "1"), ToolCall("other", "2"))))
+    assert tools.of(bringing(answered, own)) == []
+    assert len(tools.of(bringing(answered, own, result("1")))) == 1
 
 
 def test_content_is_opt_in_and_any_protobuf_reader_understands_it(answered: Exchange) -> None:
