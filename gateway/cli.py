@@ -92,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_session(export)
     _add_form(export)
     export.set_defaults(command=_sessions_show, otherwise="json")
+    delete = sessions.add_parser("delete", help="take one session out of the store, without a question")
+    _add_session(delete)
+    delete.set_defaults(command=_sessions_delete)
 
     _add_processes(commands)
     return parser
@@ -278,6 +281,12 @@ def _sessions_show(arguments: argparse.Namespace) -> int:
 
 def _form(arguments: argparse.Namespace, otherwise: "Form") -> "Form":
     return "json" if arguments.json else "csv" if arguments.csv else otherwise
+
+
+def _sessions_delete(arguments: argparse.Namespace) -> int:
+    from gateway.commands.sessions_delete import remove_session
+
+    return remove_session(_database(arguments), sys.stdout, arguments.id, workspace=arguments.workspace)
 
 
 def _database(arguments: argparse.Namespace) -> str:

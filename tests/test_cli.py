@@ -29,6 +29,7 @@ COMMANDS = [
     ["sessions", "list"],
     ["sessions", "show"],
     ["sessions", "export"],
+    ["sessions", "delete"],
 ]
 
 WRONG_USAGE = [
@@ -44,6 +45,8 @@ WRONG_USAGE = [
     ["sessions", "list", "--json", "--csv"],
     ["sessions", "show", "s1", "--json", "--csv"],
     ["sessions", "export"],
+    ["sessions", "delete"],
+    ["sessions", "delete", "s1", "s2"],
     ["tail", "--outcome", "weird"],
 ]
 

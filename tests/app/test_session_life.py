@@ -1,15 +1,18 @@
 """A session's life, told by clients of the real gateway: how it begins, what it comes to, how it ends, what follows."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from openai import APIStatusError, AsyncOpenAI
 
 from gateway.demo.model import BuiltinModel
 from tests.app.conftest import DEADLINE_S, WatchedGateway
+from tests.e2e.gateway_process import TOKEN
 
 ENDS = {"x-session-end": "true"}
 PRICES = {"demo*": {"input": 2.0, "output": 10.0}}
@@ -160,3 +163,21 @@ async def test_a_session_adds_up_tokens_tools_models_failures_and_cost(gateway: 
         True,
         True,
     ]
+
+
+async def test_a_deleted_session_is_gone_and_what_comes_later_begins_it_anew(gateway: WatchedGateway) -> None:
+    await call(gateway, x_session_id="talk")
+    await call(gateway, x_session_id="other")
+    await session_of(gateway, "talk", 1)
+    await session_of(gateway, "other", 1)
+    exported = json.loads(await gateway.cli("sessions", "export", "talk"))
+    assert [len(exported["traces"]), exported["session"]["id"]] == [2, "talk"]
+    assert "deleted talk: 1 exchange" in await gateway.cli("sessions", "delete", "talk")
+    async with (
+        aiohttp.ClientSession(headers={"authorization": f"Bearer {TOKEN}"}) as session,
+        session.get(f"{gateway.console_url}/api/v1/sessions/talk") as answer,
+    ):
+        assert answer.status == 404
+    assert [each["id"] for each in await gateway.sessions()] == ["other"]
+    await call(gateway, x_session_id="talk")
+    assert (await session_of(gateway, "talk", 1))["exchanges"] == 1

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gateway.commands.sessions import Form, list_sessions, show_session
+from gateway.commands.sessions_delete import remove_session
 from gateway.commands.tail import tail
 from gateway.store import rows
 from gateway.store.sqlite import connect_writer
@@ -85,6 +87,15 @@ def test_a_cost_that_is_known_of_nothing_takes_no_column(tmp_path: Path, out: io
     assert "$" not in out.getvalue()
 
 
+def test_a_session_is_deleted_and_what_went_is_said(path: Path, out: io.StringIO, errors: io.StringIO) -> None:
+    assert remove_session(path, out, "s1") == 0
+    assert out.getvalue() == "deleted s1: 2 exchanges, 3 messages that no other session has\n"
+    assert remove_session(path, out, "s1", errors=errors) == 1
+    assert "no session s1" in errors.getvalue()
+    list_sessions(path, out)
+    assert "evil" in out.getvalue()
+
+
 def test_of_several_workspaces_the_named_ones_session_is_meant(path: Path, out: io.StringIO) -> None:
     with closing(connect_writer(path)) as connection, connection:
         connection.execute("BEGIN")
@@ -93,6 +104,18 @@ def test_of_several_workspaces_the_named_ones_session_is_meant(path: Path, out: 
         out.truncate(0)
         show_session(path, out, "s1", workspace=workspace, form="json")
         assert f'"{exchange}.inlet"' in out.getvalue()
+    assert remove_session(path, out, "s1", workspace="red") == 0
+    assert show_session(path, out, "s1", workspace="red", errors=io.StringIO()) == 1
+    assert show_session(path, out, "s1") == 0
+
+
+def test_a_database_that_cannot_be_written_keeps_the_session(path: Path, out: io.StringIO, errors: io.StringIO) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert remove_session(path, out, "s1", patience_s=0, errors=errors) == 1
+        other.execute("ROLLBACK")
+    assert "nothing was deleted, try again" in errors.getvalue()
+    assert show_session(path, out, "s1") == 0
 
 
 def test_a_session_that_is_not_there_is_an_error(path: Path, out: io.StringIO, errors: io.StringIO) -> None:
