@@ -185,11 +185,17 @@ class StateFile:
         return environment
 
     def _tables(self, environment: lmdb.Environment) -> "dict[str, lmdb._Database]":
-        meta = environment.open_db(b"meta")
         with environment.begin(write=True) as transaction:
-            found = transaction.get(_VERSION_KEY, self._version, db=meta)
+            fresh = not transaction.stat()["entries"]
+            meta = environment.open_db(b"meta", transaction)
+            found = self._version if fresh else transaction.get(_VERSION_KEY, db=meta)
             if found != self._version:
-                raise lmdb.VersionMismatchError(f"its version is {found!r}, this gateway's {self._version!r}")
+                what = (
+                    f"its version is {found!r}, this gateway's {self._version!r}"
+                    if found
+                    else "it is another program's"
+                )
+                raise lmdb.VersionMismatchError(what)
             transaction.put(_VERSION_KEY, self._version, db=meta, overwrite=False)
         return {name.decode(): environment.open_db(name) for name in self._names}
 

@@ -4,15 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from gateway.state import lmdb_file
 from gateway.state.lmdb_file import StateFile, StateFileError, Transaction
 
 SMALL = 1 << 20
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def opened(folder: Path) -> StateFile:
@@ -150,14 +153,35 @@ def test_a_full_disk_is_an_error_and_no_signal(tmp_path: Path, monkeypatch: pyte
     state.close()
 
 
+def somebody_elses(data: Path) -> None:
+    """A map that another program made."""
+    data.unlink()
+    with lmdb.Environment(str(data.parent), map_size=SMALL, max_dbs=1) as environment:
+        theirs = environment.open_db(b"things")
+        with environment.begin(write=True) as transaction:
+            transaction.put(b"count", b"no number", db=theirs)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
         lambda data: data.write_bytes(os.urandom(SMALL)),
         lambda data: data.write_bytes(data.read_bytes()[:100]),
         lambda data: os.truncate(data, 16 << 10),
+        lambda data: data.write_bytes(b""),
+        lambda data: data.write_bytes(bytes(SMALL)),
+        lambda data: data.write_bytes(data.read_bytes()[: 2 * PAGE].ljust(SMALL, b"\0")),
+        somebody_elses,
     ],
-    ids=["is no map", "has no second page", "is shorter than it says"],
+    ids=[
+        "is no map",
+        "has no second page",
+        "is shorter than it says",
+        "is empty",
+        "is all zeros",
+        "is torn",
+        "is another's",
+    ],
 )
 def test_a_file_that_cannot_be_read_is_set_aside_and_said(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
     state = opened(tmp_path)
@@ -218,6 +242,69 @@ def test_a_folder_that_cannot_be_had_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StateFileError, match="file/state"):
         opened(tmp_path / "file" / "state")
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from gateway.state.lmdb_file import StateFile, StateFileError
+state = StateFile(Path(sys.argv[1]), "1", ["things"], 1 << 20)
+put = lambda key, value: state.write(lambda transaction: transaction.put(key, value, db=state.tables["things"]))
+put(b"small", b"value")
+resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, resource.RLIM_INFINITY))
+for number in range(1000):
+    try:
+        put(b"%d" % number, b"x" * 100_000)
+    except StateFileError as error:
+        print(error)
+        break
+put(b"small", b"still written")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+put(b"big", b"x" * 4_000_000)
+state.close()
+"""
+
+
+def test_where_the_system_gives_no_more_blocks_it_is_an_error_and_later_goes_on(tmp_path: Path) -> None:
+    """The real refusal, which any user can bring about: a limit to the sizes of files. A full disk refuses in its place."""
+    ran = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "cannot grow: [Errno 27] File too large" in ran.stdout
+    state = opened(tmp_path)
+    assert found(state, b"small") == b"still written"
+    assert len(found(state, b"big") or b"") == 4_000_000
+    state.close()
+
+
+NOBODYS = """
+import os, sys
+from pathlib import Path
+from gateway.state.lmdb_file import StateFile, StateFileError
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+try:
+    StateFile(Path(sys.argv[1]), "1", ["things"], 1 << 20)
+except StateFileError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["empty", "with a map in it"])
+def test_a_folder_that_may_only_be_read_is_named(there: bool) -> None:
+    """To root everything may be written, so the process is nobody's."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if there:
+            opened(folder).close()
+        for path in folder.iterdir():
+            path.chmod(0o444)
+        folder.chmod(0o555)
+        ran = subprocess.run([sys.executable, "-c", NOBODYS, name], capture_output=True, text=True, timeout=60)
+        folder.chmod(0o755)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith(f"session state in {name} cannot be opened: [Errno 13] Permission denied")
 
 
 def test_work_that_fails_leaves_nothing(state: StateFile) -> None:
