@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -120,11 +120,11 @@ def _text(ask: Ask, behaviour: Behaviour) -> str:
 
 
 def _call(ask: Ask, behaviour: Behaviour) -> Call | None:
-    if not ask.tools or ask.latest.speaker == "tool":
+    if not ask.tools:
         return None
     if requested := _requested(ask):
         return requested
-    if not (behaviour.tools or ask.tool_required):
+    if ask.latest.speaker == "tool" or not (behaviour.tools or ask.tool_required):
         return None
     tool = ask.tools[0]
     properties = tool.schema.get("properties", {})
@@ -132,16 +132,29 @@ def _call(ask: Ask, behaviour: Behaviour) -> Call | None:
 
 
 def _requested(ask: Ask) -> Call | None:
-    """The first call that the user's own words ask for, of a tool that the request offers."""
-    offered = {tool.name for tool in ask.tools}
-    for match in _REQUESTED.finditer(ask.latest.text):
-        if match[1] in offered:
-            try:
-                arguments, _ = json.JSONDecoder().raw_decode(ask.latest.text, match.end())
-            except (ValueError, RecursionError):
-                continue
-            return Call(match[1], arguments)
+    """The next of the calls that the user's latest words with any ask for, of tools that the request offers."""
+    results = 0
+    for turn in reversed(ask.turns):
+        if turn.speaker == "tool":
+            results += 1
+        elif turn.speaker == "user" and (calls := _calls(turn.text, {tool.name for tool in ask.tools})):
+            return calls[results] if results < len(calls) else None
     return None
+
+
+def _calls(text: str, offered: Set[str]) -> list[Call]:
+    calls: list[Call] = []
+    end = 0
+    for match in _REQUESTED.finditer(text):
+        if match.start() < end:
+            continue  # what a call before it is to say
+        try:
+            arguments, end = json.JSONDecoder().raw_decode(text, match.end())
+        except (ValueError, RecursionError):
+            continue
+        if match[1] in offered:
+            calls.append(Call(match[1], arguments))
+    return calls
 
 
 def _argument(name: str, schema: Any, said: str) -> Any:

@@ -3,7 +3,7 @@
 Shapes: openai 3.54's types, and OpenAI's API reference. Nothing is kept: a poll is answered from the id alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -22,6 +22,8 @@ class _Tool(msgspec.Struct):
     type: str = "function"
     name: str = ""
     parameters: dict[str, Any] | None = None
+    tools: list["_Tool"] = []
+    """Of a namespace."""
 
 
 class _Reasoning(msgspec.Struct):
@@ -54,11 +56,12 @@ class OpenAIResponses:
             raise BadRequestError(f"We could not parse the JSON body of your request: {error}") from error
         said = [Turn("user", request.input)] if isinstance(request.input, str) else _turns(request.input)
         conversation = request.conversation
+        offered = list(_offered(request.tools or ()))
         return Ask(
             seed=seed,
             model=request.model,
             turns=(*([Turn("system", request.instructions)] if request.instructions else ()), *said),
-            tools=tuple(Tool(tool.name, tool.parameters or {}) for tool in request.tools or () if tool.name),
+            tools=tuple(Tool(tool.name, tool.parameters or {}) for _, tool in offered),
             tool_required=request.tool_choice == "required" or isinstance(request.tool_choice, dict),
             stream=bool(request.stream),
             reasoning=request.reasoning is not None and request.reasoning.effort not in (None, "none"),
@@ -68,7 +71,8 @@ class OpenAIResponses:
                 "previous_response_id": request.previous_response_id,
                 "conversation": {"id": conversation} if isinstance(conversation, str) else conversation,
                 "ready": request.generate is False,
-                "custom": {tool.name for tool in request.tools or () if tool.type == "custom"},
+                "custom": {tool.name for _, tool in offered if tool.type == "custom"},
+                "namespaces": {tool.name: namespace for namespace, tool in offered if namespace},
             },
         )
 
@@ -104,6 +108,15 @@ class OpenAIResponses:
         return OpenAIChat().headers(seed)
 
 
+def _offered(tools: Iterable[_Tool]) -> Iterator[tuple[str, _Tool]]:
+    """The namespace, "" for none, and what is called in it."""
+    for tool in tools:
+        if tool.type == "namespace":
+            yield from ((tool.name, each) for each in tool.tools)
+        elif tool.name:
+            yield "", tool
+
+
 def _turns(items: list[dict[str, Any]]) -> Iterator[Turn]:
     names: dict[Any, str] = {}
     for item in items:
@@ -113,6 +126,8 @@ def _turns(items: list[dict[str, Any]]) -> Iterator[Turn]:
             yield Turn("assistant", str(item.get("arguments") or item.get("input") or ""))
         elif kind in _OUTPUTS:
             yield Turn("tool", _text(item.get("output")), names.get(item.get("call_id"), ""))
+        elif kind == "agent_message":  # Codex: from another agent of its tree
+            yield Turn("user", _text(item.get("content")))
         elif kind == "message":
             role = item.get("role")
             speaker = {"assistant": "assistant", "system": "system", "developer": "system"}.get(str(role), "user")
@@ -122,7 +137,8 @@ def _turns(items: list[dict[str, Any]]) -> Iterator[Turn]:
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
-    return "\n".join(str(part.get("text", "")) for part in content or () if isinstance(part, dict))
+    parts = [part for part in content or () if isinstance(part, dict)]
+    return "\n".join(str(part.get("text") or part.get("encrypted_content") or "") for part in parts)
 
 
 def _ended(ask: Ask, reply: Reply, usage: bool) -> dict[str, Any]:
@@ -169,6 +185,8 @@ def _output(ask: Ask, reply: Reply) -> list[dict[str, Any]]:
         output.append(_message(ask, reply.text, "incomplete" if reply.cut else "completed"))
     if reply.call:
         made = {"id": f"fc_{ask.seed}", "call_id": f"call_{ask.seed}", "name": reply.call.name, "status": "completed"}
+        if namespace := ask.options.get("namespaces", {}).get(reply.call.name):
+            made["namespace"] = namespace
         if reply.call.name in ask.options.get("custom", ()):
             output.append(
                 made | {"type": "custom_tool_call", "input": reply.call.arguments.get("input", ask.latest.text)}

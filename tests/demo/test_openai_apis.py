@@ -1,6 +1,7 @@
 """OpenAI's further APIs by the official SDK against the built-in model, with nothing between."""
 
 import io
+import json
 import wave
 from base64 import b64decode
 from typing import Any
@@ -41,6 +42,32 @@ async def test_a_custom_tool_is_called_with_the_text_that_a_user_names(openai_cl
     [call] = answer.output
     assert call.type == "custom_tool_call"
     assert (call.name, call.input) == ("patch", "*** Begin")
+
+
+async def test_calls_that_a_user_names_are_made_one_after_the_other(openai_client: openai.AsyncOpenAI) -> None:
+    spawning = {"message": 'Call the tool weather with {"city": "Porto"}'}
+    said = f"Call the tool spawn with {json.dumps(spawning)}, then call the tool wait with {{}}"
+    spawn: Any = {"type": "function", "name": "spawn", "parameters": {}}
+    agents: Any = {"type": "namespace", "name": "agents", "tools": [spawn, spawn | {"name": "wait"}]}
+    talk: list[Any] = [{"role": "user", "content": said}]
+    made: list[Any] = []
+    while len(made) < 3:
+        answer = await openai_client.responses.create(model="demo", input=talk, tools=[TOOL, agents])
+        [item] = answer.output
+        made.append(item.model_dump(include={"type", "name", "namespace", "arguments"}, exclude_none=True))
+        if item.type == "function_call":
+            output = {"type": "function_call_output", "call_id": item.call_id, "output": "done"}
+            talk += [item.model_dump(exclude_none=True), output]
+    assert made == [
+        {
+            "type": "function_call",
+            "name": "spawn",
+            "namespace": "agents",
+            "arguments": json.dumps(spawning, separators=(",", ":")),
+        },
+        {"type": "function_call", "name": "wait", "namespace": "agents", "arguments": "{}"},
+        {"type": "message"},
+    ]
 
 
 async def test_getting_ready_is_answered_with_nothing_and_the_tokens_of_it(openai_client: openai.AsyncOpenAI) -> None:
