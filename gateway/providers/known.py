@@ -28,7 +28,7 @@ from gateway.model.message import (
 
 _to_json = msgspec.json.Encoder().encode
 _Key = tuple[object, bytes]
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function", ""})
+ROLES = frozenset({"system", "developer", "user", "assistant", "agent", "tool", "function", ""})
 """What a role is supposed to be; some servers hand on any other to the model as it stands."""
 
 

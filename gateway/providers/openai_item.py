@@ -108,6 +108,8 @@ def _role(items: Sequence[Any], role: str) -> str:
         return said
     if isinstance(kind, str) and kind.endswith("_output"):
         return role or "tool"
+    if kind == "agent_message":
+        return role or "agent"
     return "assistant" if Head(kind).of_the_model else role
 
 
@@ -119,7 +121,7 @@ def parts_of(item: Any) -> list[Part]:
     kind = item.get("type")
     call = text_or_none(item.get("call_id")) or text_or_none(item.get("id"))
     match kind:
-        case "message" | None if "content" in item:
+        case "message" | "agent_message" | None if "content" in item:
             return _content(item["content"])
         case "reasoning":
             return _reasoning(item)
