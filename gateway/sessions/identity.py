@@ -12,6 +12,7 @@ from gateway.model.message import RequestReading
 from gateway.sessions.agents import Client
 from gateway.sessions.ids import bounded
 from gateway.sessions.packed import PACKED_FIELD, unpacked
+from gateway.sessions.subagents import CLAUDES_AGENT, CODEXS_SUB_AGENT, PARENT_SESSION
 
 HeaderMap = Mapping[bytes, bytes]
 """Values by lower-case name."""
@@ -25,8 +26,7 @@ _PARTICIPANTS: dict[bytes, Participant] = {
     b"memory": "memory",
 }
 _INSTRUCTING = ("system", "developer")
-_CLAUDES_SUB_AGENT, _CODEXS_SUB_AGENT = b"x-claude-code-agent-id", b"x-openai-subagent"
-"""Which sub-agent it is, or of which kind; no id of a session."""
+_ANSWERING = ("tool", "function", "agent")
 _REMEMBERED = 4096
 _LONGEST_REMEMBERED = 4096
 
@@ -128,10 +128,10 @@ def speaker(reading: RequestReading, headers: HeaderMap) -> Participant:
     What a sub-agent is told it was told by another agent.
     Instructions may follow it: Claude Code's sub-agents say behind their first result which agents there are.
     """
-    if _CLAUDES_SUB_AGENT in headers or _CODEXS_SUB_AGENT in headers:
+    if CLAUDES_AGENT in headers or CODEXS_SUB_AGENT in headers or PARENT_SESSION in headers:
         return "agent"
     last = next((entry for entry in reversed(reading.messages) if entry.role not in _INSTRUCTING), None)
     if last is None:
         return "user"
-    tool_result = last.role in ("tool", "function") or b'"type":"tool_call_response"' in last.json
+    tool_result = last.role in _ANSWERING or b'"type":"tool_call_response"' in last.json
     return "agent" if tool_result else "user"

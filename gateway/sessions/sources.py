@@ -3,8 +3,8 @@
 Deliberately not here, though they look like it: `mcp-session-id` (a transport's), `traceparent` and trace ids (an OTel
 trace is not a session), `vscode-sessionid` and `x-codex-window-id` (windows), `x-session-affinity` (where to send it),
 `x-client-request-id`, `x-interaction-id` and `x-codex-turn-state` (one call or turn), `x-claude-code-agent-id` (a
-sub-agent, new for each spawn), parents' ids, account and user ids, and `prompt_cache_key` but from Codex: many of
-others' conversations may share one.
+sub-agent, new for each spawn), parents' ids (but that of OpenCode's sessions), account and user ids, and
+`prompt_cache_key` but from Codex: many of others' conversations may share one.
 """
 
 from collections import Counter
@@ -20,6 +20,7 @@ from gateway.model.semconv import GEN_AI_CONVERSATION_ID, SESSION_ID
 from gateway.sessions.identity import HeaderMap
 from gateway.sessions.ids import bounded
 from gateway.sessions.packed import PACKED_FIELD, unpacked
+from gateway.sessions.subagents import OPENCODE, PARENT_SESSION
 
 EXPLICIT = b"x-spangate-session-id"
 PLAIN = b"x-session-id"
@@ -68,7 +69,7 @@ _NEVER = frozenset(
     {
         EXPLICIT,
         PLAIN,
-        b"x-parent-session-id",
+        PARENT_SESSION,
         b"x-mcp-session-id",
         b"x-vscode-session-id",
         b"x-amzn-bedrock-agentcore-policy-session-id",
@@ -126,7 +127,8 @@ class Sources:
     def __init__(self, configured: Iterable[str]) -> None:
         """`configured`: further header names, borrowed, before the built-in ones."""
         first = [name.lower().encode() for name in configured]
-        names = dict.fromkeys([*first, *BORROWED])
+        # OpenCode's sub-agents have sessions of their own: what they do belongs to the one that spawned them.
+        names = dict.fromkeys([*first, PARENT_SESSION, *BORROWED])
         self._rank_of: dict[bytes, int] = {name: rank for rank, name in enumerate(names)}
         # A client says the same names with every call.
         self._candidates = lru_cache(maxsize=256)(self._ranked)
@@ -160,6 +162,8 @@ class Sources:
         """Those of a request's header names that may name a session, the surest first."""
         generic = len(self._rank_of)
         ranks = [(self._rank_of.get(name, generic), name) for name in names if name in self._rank_of or _generic(name)]
+        if OPENCODE.isdisjoint(names):
+            ranks = [(rank, name) for rank, name in ranks if name != PARENT_SESSION]
         return tuple([name for _, name in sorted(ranks)])
 
     def in_baggage(self, headers: HeaderMap) -> Named | None:

@@ -332,6 +332,30 @@ async def test_an_agents_first_request_follows_its_parents_latest_and_then_its_o
     assert [each.parent_exchange for each in (first, main, second)] == ["e-2", "e-2", "e-3"]
 
 
+@pytest.mark.parametrize(
+    ("root", "spawned"),
+    [
+        (
+            {"session_id": "root", "thread_id": "root"},
+            {"session_id": "root", "x_codex_parent_thread_id": "root", "thread_id": "{}"},
+        ),
+        (
+            {"x_session_id": "root", "x_session_affinity": "root"},
+            {"x_session_id": "{}", "x_session_affinity": "{}", "x_parent_session_id": "root"},
+        ),
+    ],
+)
+async def test_an_agent_that_the_root_spawned_follows_the_root_though_another_was_there_before(
+    root: dict[str, str], spawned: dict[str, str]
+) -> None:
+    gateway = Gateway()
+    a, b = ({name: value.format(agent) for name, value in spawned.items()} for agent in "ab")
+    sent = [root, a, b, a]
+    told = [gateway.ask(chat(str(turn)), answer("so"), sent=names) for turn, names in enumerate(sent)]
+    assert {each.id for each in told} == {"root"}
+    assert [each.parent_exchange for each in told] == [None, "e-1", "e-1", "e-2"]
+
+
 async def test_a_conversation_and_its_fork_are_told_apart_under_one_name() -> None:
     gateway = Gateway()
     for texts, reply in ((["hi"], "one"), (["hi", "one", "a"], "two"), (["hi", "one", "b"], "three")):

@@ -101,6 +101,7 @@ def reading(*entries: Entry, user: str | None = None) -> RequestReading:
         (Message("user", (Text('say "type":"tool_call_response"'),)), "user"),
         (Message("tool", (ToolCallResponse("42", "call_1"),)), "agent"),
         (Message("user", (ToolCallResponse("42", "toolu_1"),)), "agent"),
+        (Message("agent", (Text("There are 25 plums"),)), "agent"),
     ],
 )
 def test_an_agent_answers_with_a_tools_result(last: Message, participant: Participant) -> None:
@@ -115,7 +116,7 @@ def test_instructions_behind_a_tools_result_do_not_make_it_a_users(role: str) ->
     assert speaker(reading(instructions), {}) == "user"
 
 
-@pytest.mark.parametrize("header", [b"x-claude-code-agent-id", b"x-openai-subagent"])
+@pytest.mark.parametrize("header", [b"x-claude-code-agent-id", b"x-openai-subagent", b"x-parent-session-id"])
 def test_what_a_sub_agent_is_told_no_user_said(header: bytes) -> None:
     told = reading(entry_of(Message("user", (Text("Count the plums"),))))
     assert speaker(told, {header: b"a1"}) == "agent"
