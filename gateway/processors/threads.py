@@ -6,8 +6,9 @@ from hashlib import blake2b
 from gateway.contracts import SessionState
 from gateway.model.exchange import Exchange
 from gateway.model.message import RequestReading
-from gateway.model.session import Lesson, SessionRef
+from gateway.model.session import Lesson, SessionRef, Thread
 from gateway.sessions.lineage import (
+    CHAINS,
     RETRIED_NS,
     Clue,
     Exact,
@@ -19,7 +20,7 @@ from gateway.sessions.lineage import (
     scope_of,
     stands_alone,
 )
-from gateway.sessions.subagents import agent_of, sent_again
+from gateway.sessions.subagents import ROOT, agent_of, sent_again
 
 _SCOPES, _FRESH = 4096, 8192
 _FOUND = ("window", "lineage")
@@ -131,6 +132,9 @@ class Threads:
                 passing,
             )
         )
+        # An agent names its session; the last two of what was asked are agents, not what the request says.
+        if session.source == "client" and repeated is None and not 0 <= thread.key < len(asked) - 2:
+            thread = Thread(None) if _begins(exchange, reading) else thread
         if session.parent_exchange is None or thread.key == 0:
             session.parent_exchange = thread.parent
         by_request = repeated is not None and 0 <= thread.key < len(repeated.digests)
@@ -195,6 +199,15 @@ class _Lately:
 
     def __contains__(self, digest: bytes) -> bool:
         return digest in self._now or digest in self._before
+
+
+def _begins(exchange: Exchange, reading: RequestReading) -> bool:
+    """Whether a coding agent itself begins to talk, as far as a request without any turn of the model tells.
+
+    What it has the model do aside, such as a title or a summary, offers no tools, and may come before.
+    """
+    chained = any(name in reading.session_hints for name in CHAINS)
+    return reading.tools is not None and not chained and agent_of(exchange.header_map) is ROOT
 
 
 def _good(exchange: Exchange) -> bool:

@@ -18,6 +18,7 @@ SECOND = 1_000_000_000
 START_NS = 1_790_000_000 * SECOND
 Json = dict[str, Any]
 Sent = dict[str, str]
+TOOLS: Json = {"tools": [{"type": "function", "function": {"name": "look"}}]}
 
 
 class Gateway:
@@ -354,6 +355,25 @@ async def test_an_agent_that_the_root_spawned_follows_the_root_though_another_wa
     told = [gateway.ask(chat(str(turn)), answer("so"), sent=names) for turn, names in enumerate(sent)]
     assert {each.id for each in told} == {"root"}
     assert [each.parent_exchange for each in told] == [None, "e-1", "e-1", "e-2"]
+
+
+@pytest.mark.parametrize("lineage", [True, False])
+async def test_an_agent_that_begins_to_talk_continues_no_title_that_it_asked_for_before(lineage: bool) -> None:
+    gateway = Gateway(lineage=lineage)
+    named = {"x_session_id": "ses_1", "x_session_affinity": "ses_1"}
+    title = gateway.ask(chat("Give this a title", "hi"), answer("Greeting"), sent=named)
+    opening = gateway.ask(chat("hi") | TOOLS, answer("Hello"), sent=named)
+    aside = gateway.ask(chat("Sum up this page"), answer("It is short"), sent=named)
+    goes_on = gateway.ask(chat("hi", "Hello", "go on") | TOOLS, answer("Well"), sent=named)
+    assert {each.id for each in (title, opening, aside, goes_on)} == {"ses_1"}
+    parents = [each.parent_exchange for each in (title, opening, aside, goes_on)]
+    assert parents == [None, None, "e-2", "e-2"]
+
+
+async def test_who_only_names_the_session_goes_on_from_what_was_said_last_in_it() -> None:
+    gateway = Gateway()
+    told = [gateway.ask(chat(text) | TOOLS, answer("so"), x_session_id="mine") for text in ("one", "two")]
+    assert [each.parent_exchange for each in told] == [None, "e-1"]
 
 
 async def test_a_conversation_and_its_fork_are_told_apart_under_one_name() -> None:
