@@ -17,9 +17,12 @@ class CaptureConfig(ConfigModel):
     limit: Size = Field(default=1 << 20, gt=0, le=4 << 20)
     """For one attribute. With four of them a span stays below the 20 MiB that OTLP recommends for a request."""
 
+    openinference: bool = False
+    """Where messages leave: what was asked last and the answer also as `input.value` and `output.value`."""
+
     def resolved(self, environ: Mapping[str, str]) -> Capture:
         messages = self.messages or messages_from_environment(environ.get(MESSAGE_CONTENT_VARIABLE))
-        return Capture(messages, self.limit)
+        return Capture(messages, self.limit, self.openinference)
 
 
 class ClientTlsConfig(ConfigModel):

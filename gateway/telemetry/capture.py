@@ -30,6 +30,8 @@ class Capture:
     """`new` sends only what the parent exchange did not have."""
     limit: int | None = None
     """Bytes an attribute's value may have; the newest items stay."""
+    openinference: bool = False
+    """The latest input and the answer a second time, as `input.value` and `output.value`."""
 
     def items(self, content: Content) -> list[bytes]:
         """The items that may leave, oldest first; none means no attribute."""

@@ -12,6 +12,7 @@ from google.protobuf.internal import api_implementation  # type: ignore[import-u
 
 from gateway.model.span import Attributes, EventBody, Span
 from gateway.telemetry.capture import Capture
+from gateway.telemetry.openinference import values
 from gateway.telemetry.wire import key_values, text_head, utf8, varint
 
 _ATTRIBUTES = b"\x4a"  # Span.attributes (9)
@@ -43,6 +44,8 @@ def content_attributes(span: Span, capture: Capture) -> bytes:
         else:
             array = b",".join(items)
             pieces += (text_head(_ATTRIBUTES, content.key, len(array) + 2), b"[", array, b"]")
+    if capture.openinference:
+        pieces += key_values(_ATTRIBUTES, tuple(values(span.contents, capture.limit)))
     return b"".join(pieces)
 
 
