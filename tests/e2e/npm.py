@@ -7,7 +7,8 @@ import signal
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
 
 MANIFESTS = Path(__file__).parent / "npm"
 INSTALL_S = 300.0
@@ -46,25 +47,32 @@ def bare(home: Path, **more: str) -> dict[str, str]:
 
 async def run(command: list[str], folder: Path, environ: Mapping[str, str], within_s: float) -> Ended:
     """Runs it in the folder, without input. With all that it started it is ended after `within_s`."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=folder,
-        env=dict(environ),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(within_s):
-            out, errors = await process.communicate()
-    except TimeoutError:
-        raise AssertionError(f"{command[0]} did not end in {within_s} s") from None
-    finally:
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-    return Ended(process.returncode or 0, out.decode(errors="replace"), errors.decode(errors="replace"))
+    with TemporaryFile() as out, TemporaryFile() as errors:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=folder,
+            env=dict(environ),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(within_s):
+                code = await process.wait()
+        except TimeoutError:
+            said = f"{_all_of(out)}\n{_all_of(errors)}"
+            raise AssertionError(f"{command[0]} did not end in {within_s} s, and said:\n{said}") from None
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        return Ended(code, _all_of(out), _all_of(errors))
+
+
+def _all_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 async def _demand_node() -> None:

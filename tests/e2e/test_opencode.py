@@ -5,6 +5,7 @@ Needs Node.js; without it these tests fail, they are not skipped.
 
 import json
 import os
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -57,10 +58,7 @@ class Turns(NamedTuple):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ran(exporting: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Turns:
-    package = await installed("opencode") / "node_modules/opencode-ai"
-    # npm may have left its script out, which puts this platform's program into its place.
-    ended = await run(["node", "postinstall.mjs"], package, os.environ, WITHIN_S)
-    assert ended.code == 0, ended.errors
+    opencode = await program()
     project = tmp_path_factory.mktemp("project")
     (project / "note.txt").write_text(NOTE)
     homes = {api: tmp_path_factory.mktemp("home") for api in APIS}
@@ -68,11 +66,11 @@ async def ran(exporting: Gateway, tmp_path_factory: pytest.TempPathFactory) -> T
     async with Outside() as outside:
 
         async def turn(api: str, *arguments: str) -> Turn:
-            config = json.dumps(_config(api, exporting.url))
-            environ = bare(homes[api], OPENCODE_CONFIG_CONTENT=config, **QUIET, **outside.environ)
+            settings = json.dumps(config(api, exporting.url))
+            environ = bare(homes[api], OPENCODE_CONFIG_CONTENT=settings, **QUIET, **outside.environ)
             # A word an argument: OpenCode puts those with spaces in quotes.
             command = ["run", "--format", "json", *arguments, *PROMPT.split(" ")]
-            ended = await run([str(package / "bin/opencode.exe"), *command], project, environ, WITHIN_S)
+            ended = await run([str(opencode), *command], project, environ, WITHIN_S)
             assert ended.code == 0, ended.errors
             events = [json.loads(line) for line in ended.out.splitlines()]
             [session] = {event["sessionID"] for event in events}
@@ -173,13 +171,21 @@ async def test_nobody_but_the_model_hears_of_it(ran: Turns) -> None:
     assert ran.outside == []
 
 
+async def program() -> Path:
+    package = await installed("opencode") / "node_modules/opencode-ai"
+    # npm may have left its script out, which puts this platform's program into its place.
+    ended = await run(["node", "postinstall.mjs"], package, os.environ, WITHIN_S)
+    assert ended.code == 0, ended.errors
+    return package / "bin/opencode.exe"
+
+
 async def exchanges(sink: SpanSink, session: str, model: str = "") -> list[dict[str, Any]]:
     """The spans of the session's exchanges in order, of one model or all."""
     spans = [attributes_of(span) for span in await sink.spans(EXCHANGES)]
     return [span for span in spans if span["session.id"] == session and model in ("", span["gen_ai.request.model"])]
 
 
-def _config(api: str, url: str) -> dict[str, Any]:
+def config(api: str, url: str) -> dict[str, Any]:
     name, package, path = APIS[api]
     if package:
         provider: dict[str, Any] = {"npm": package, "name": "Gateway", "options": {"baseURL": url + path}}

@@ -1,4 +1,7 @@
-"""A reverse proxy on the way to the gateway that takes out all by which a coding agent names its sessions and agents."""
+"""A reverse proxy before the gateway: of each exchange it notes what the gateway said, and it can take out all names.
+
+Those are what a coding agent calls its sessions and agents, in headers and bodies.
+"""
 
 import json
 from typing import Any, Self
@@ -9,6 +12,8 @@ _NAMES = (
     "x-claude-code-",
     "x-codex-",
     "x-openai-subagent",
+    "x-opencode-",
+    "x-parent-session-id",
     "x-session-",
     "session-id",
     "thread-id",
@@ -18,14 +23,15 @@ _FIELDS = ("metadata", "client_metadata", "prompt_cache_key")
 _ITS_OWN = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
 
 
-class Nameless:
-    """`told`: of each POST that was answered, in the order in which they came."""
+class Relay:
+    """For one client; `named`: it lets names through."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, *, named: bool) -> None:
         self.told: list[dict[str, str]] = []
-        """The gateway's own headers of the answer."""
+        """Headers of the answer to each POST, in the order in which they came."""
         self.url = ""
         self._upstream = upstream
+        self._named = named
         self._runner: web.AppRunner | None = None
         self._session: ClientSession | None = None
 
@@ -53,11 +59,16 @@ class Nameless:
         headers = {
             name: value
             for name, value in request.headers.items()
-            if not name.lower().startswith(_NAMES) and name.lower() not in _ITS_OWN
+            if name.lower() not in _ITS_OWN and (self._named or not name.lower().startswith(_NAMES))
         }
         url = self._upstream + request.raw_path
+        body = await request.read()
         async with self._session.request(
-            request.method, url, data=_nameless(await request.read()), headers=headers, skip_auto_headers=["User-Agent"]
+            request.method,
+            url,
+            data=body or None if self._named else _nameless(body),
+            headers=headers,
+            skip_auto_headers=["User-Agent"],
         ) as answer:
             told |= {name.lower(): value for name, value in answer.headers.items()}
             passed = {name: value for name, value in answer.headers.items() if name.lower() not in _ITS_OWN}
