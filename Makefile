@@ -13,7 +13,7 @@ help:
 	@echo "make run    start the gateway: proxy on 127.0.0.1:4000, console on 127.0.0.1:4001"
 	@echo "make demo   gateway + built-in model (no key needed) + sample conversations"
 	@echo "make test   format, lint, types, import contracts, tests"
-	@echo "make e2e    the tests against big third-party parts (Arize Phoenix, npm packages: needs Node.js)"
+	@echo "make e2e    the tests against big third-party parts (Arize Phoenix, MLflow, npm packages: needs Node.js)"
 	@echo "make bench  side by side with nginx (needs nginx and wrk)"
 	@echo "make fix    format, and mend what can be mended"
 	@echo "make lock   pin the newest dependencies"
@@ -34,9 +34,10 @@ $(VENV)/.test: requirements/test.lock $(VENV)/.run
 	$(PIP) install --no-deps --require-hashes -r requirements/test.lock
 	@touch $@
 
-.venv-phoenix/.done: requirements/phoenix.lock
-	$(PYTHON) -m venv .venv-phoenix
-	.venv-phoenix/bin/python -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes -r requirements/phoenix.lock
+# Stores that tests send to, each in a venv of its own.
+.venv-%/.done: requirements/%.lock
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes -r $<
 	@touch $@
 
 setup: $(VENV)/.run
@@ -56,7 +57,7 @@ test: setup-test
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -m "not e2e"
 
-e2e: setup-test .venv-phoenix/.done
+e2e: setup-test .venv-phoenix/.done .venv-mlflow/.done
 	$(BIN)/python -m pytest -m e2e tests/e2e
 
 bench: setup-test
@@ -75,3 +76,4 @@ lock:
 	$(LOCK) -o requirements/run.lock pyproject.toml
 	$(LOCK) --extra test -o requirements/test.lock pyproject.toml
 	$(LOCK) -o requirements/phoenix.lock requirements/phoenix.in
+	$(LOCK) -o requirements/mlflow.lock requirements/mlflow.in

@@ -9,6 +9,7 @@ import yaml
 
 from gateway.demo.model import BuiltinModel
 from tests.e2e.gateway_process import Gateway, merged
+from tests.e2e.phoenix import Phoenix
 from tests.e2e.span_sink import SpanSink
 
 CODEWORD = "nightjar"
@@ -68,3 +69,10 @@ async def exporting(
     config = merged(enforcing, sink.config)
     async with Gateway(tmp_path_factory.mktemp("exporting"), model.url, config) as gateway:
         yield gateway
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def phoenix(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Phoenix]:
+    """One for all: it takes 17 s to start. Each module has a project of its own."""
+    async with Phoenix(tmp_path_factory.mktemp("phoenix")) as phoenix:
+        yield phoenix

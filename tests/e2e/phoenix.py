@@ -1,31 +1,40 @@
-"""Arize Phoenix as a user runs it, from a venv of its own: it pins half of PyPI, and none of that is ours."""
+"""Arize Phoenix on free ports, and what its API and its own session view say."""
 
 import asyncio
-import os
-import signal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 import aiohttp
 
 from tests.e2e.gateway_process import free_ports
+from tests.e2e.served import POLL_S, Served
 
-READY_S = 180.0
-"""17 s on a quiet machine."""
-STOP_S = 30.0
-_POLL_S = 0.2
-_VENV = Path(__file__).parents[2] / ".venv-phoenix"
+_VIEW = """{ projects { edges { node { name sessions(first: 1000) { edges { node {
+    sessionId userId firstInput { value } lastOutput { value } tokenUsage { prompt completion }
+    traces(first: 1000) { edges { node { traceId } } }
+} } } } } } }"""
+"""What its page of a project's sessions asks for."""
 
 
-class Phoenix:
-    """One running Phoenix on free ports; its database lies in `folder`."""
+class Viewed(NamedTuple):
+    """A session as Phoenix shows it."""
+
+    traces: list[str]
+    """OTel trace ids, oldest first."""
+    user: str | None
+    first_input: str
+    last_output: str
+    tokens: tuple[int, int]
+    """Of prompts and completions."""
+
+
+class Phoenix(Served):
+    """Its database lies in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         port, grpc_port = free_ports(2)
         self.url = f"http://127.0.0.1:{port}"
-        self._log_file = folder / "phoenix.log"
-        self._process: asyncio.subprocess.Process | None = None
-        self._environ = os.environ | {
+        environ = {
             "PHOENIX_WORKING_DIR": str(folder),
             "PHOENIX_HOST": "127.0.0.1",
             "PHOENIX_PORT": str(port),
@@ -33,38 +42,7 @@ class Phoenix:
             "PHOENIX_TELEMETRY_ENABLED": "false",
             "PHOENIX_ALLOW_EXTERNAL_RESOURCES": "false",
         }
-
-    async def start(self) -> None:
-        program = _VENV / "bin" / "phoenix"
-        assert program.exists(), f"{program} is not there; `make e2e` installs Arize Phoenix into .venv-phoenix"
-        with self._log_file.open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(str(program), "serve"),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=asyncio.subprocess.STDOUT,
-                env=self._environ,
-            )
-        try:
-            async with asyncio.timeout(READY_S):
-                await self._ready(self._process)
-        except TimeoutError:
-            raise AssertionError(f"Phoenix was not ready in {READY_S} s:\n{self.log}") from None
-
-    async def stop(self) -> None:
-        if self._process is None or self._process.returncode is not None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(STOP_S):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-
-    @property
-    def log(self) -> str:
-        return self._log_file.read_text(errors="replace")
+        super().__init__(".venv-phoenix/bin/phoenix", ["serve"], environ, f"{self.url}/healthz", folder)
 
     async def spans(self, project: str, count: int, within_s: float = 60.0) -> list[dict[str, Any]]:
         """The project's spans, once there are at least `count`."""
@@ -72,7 +50,7 @@ class Phoenix:
         try:
             async with asyncio.timeout(within_s), aiohttp.ClientSession() as session:
                 while len(spans) < count:
-                    await asyncio.sleep(_POLL_S)
+                    await asyncio.sleep(POLL_S)
                     spans = await _items(session, f"{self.url}/v1/projects/{project}/spans?limit=1000")
         except TimeoutError:
             raise AssertionError(f"{len(spans)} of {count} spans reached Phoenix in {within_s} s") from None
@@ -82,28 +60,31 @@ class Phoenix:
         async with aiohttp.ClientSession() as session:
             return await _items(session, f"{self.url}/v1/projects/{project}/sessions?limit=1000")
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
+    async def viewed(self, project: str) -> dict[str, Viewed]:
+        """The project's sessions by id."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.url}/graphql", json={"query": _VIEW}) as answer,
+        ):
+            told = await answer.json()
+        assert "errors" not in told, told["errors"]
+        [found] = [each["sessions"] for each in _nodes(told["data"]["projects"]) if each["name"] == project]
+        return {node["sessionId"]: _viewed(node) for node in _nodes(found)}
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
 
-    async def _ready(self, process: asyncio.subprocess.Process) -> None:
-        async with aiohttp.ClientSession() as session:
-            while True:
-                assert process.returncode is None, f"Phoenix ended at once:\n{self.log}"
-                try:
-                    async with session.get(f"{self.url}/healthz") as answer:
-                        if answer.status == 200:
-                            return
-                except aiohttp.ClientConnectionError:
-                    pass  # Not listening yet.
-                await asyncio.sleep(_POLL_S)
+def _nodes(connection: dict[str, Any]) -> list[dict[str, Any]]:
+    return [edge["node"] for edge in connection["edges"]]
+
+
+def _viewed(node: dict[str, Any]) -> Viewed:
+    usage = node["tokenUsage"]
+    return Viewed(
+        [trace["traceId"] for trace in _nodes(node["traces"])],
+        node["userId"],
+        (node["firstInput"] or {}).get("value", ""),
+        (node["lastOutput"] or {}).get("value", ""),
+        (usage["prompt"], usage["completion"]),
+    )
 
 
 async def _items(session: aiohttp.ClientSession, url: str) -> list[dict[str, Any]]:

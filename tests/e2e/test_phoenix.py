@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,12 +43,6 @@ class Stored:
     def of(self, session_id: str) -> list[dict[str, Any]]:
         found = [span for span in self.spans if span["attributes"].get("session.id") == session_id]
         return sorted(found, key=lambda span: str(span["start_time"]))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def phoenix(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Phoenix]:
-    async with Phoenix(tmp_path_factory.mktemp("phoenix")) as phoenix:
-        yield phoenix
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
