@@ -16,6 +16,8 @@ from gateway.providers.lenient import raw_text
 
 DATA = Path(__file__).parent.parent / "data"
 PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in formats()}
+REMEMBERED = frozenset({"earlier", "repeated", "history"})
+"""No part of what a request says."""
 FORM_TYPE = "multipart/form-data; boundary=cut"
 CONTENT_TYPES = {
     "response.sse": "text/event-stream; charset=utf-8",
@@ -113,7 +115,9 @@ def shown(reading: RequestReading | ResponseReading | None) -> dict[str, Any] | 
     """Every field of a reading as JSON."""
     if reading is None:
         return None
-    fields: dict[str, Any] = {name: getattr(reading, name) for name in sorted(type(reading).__struct_fields__)}
+    fields: dict[str, Any] = {
+        name: getattr(reading, name) for name in sorted(type(reading).__struct_fields__) if name not in REMEMBERED
+    }
     for name in ("messages", "system", "definitions"):
         if name in fields:
             fields[name] = [{"message": json.loads(e.json), "texts": e.texts} for e in fields[name]]

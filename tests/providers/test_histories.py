@@ -11,6 +11,7 @@ from gateway.model.message import RequestReading
 from gateway.providers.built_in import formats
 from gateway.providers.histories import LEAST, Histories
 from gateway.providers.known import KnownMessageCache
+from tests.providers.test_golden import REMEMBERED
 
 PROVIDERS = {provider.name: provider for provider in formats()}
 
@@ -48,8 +49,7 @@ def alone(api: str, body: bytes) -> dict[str, Any]:
 
 
 def said(reading: RequestReading) -> dict[str, Any]:
-    names = [name for name in RequestReading.__struct_fields__ if name not in ("earlier", "repeated", "history")]
-    found = {name: getattr(reading, name) for name in names}
+    found = {name: getattr(reading, name) for name in RequestReading.__struct_fields__ if name not in REMEMBERED}
     for name in ("messages", "system", "definitions"):
         found[name] = [(entry.role, entry.json, entry.texts) for entry in found[name]]
     return found
