@@ -87,6 +87,8 @@ class Worker:
             _log.warning("protobuf runs without upb, many times slower; install a protobuf wheel for this platform")
         for exporter in self.exporters:
             await exporter.start()
+        for sessions in self._sessions:
+            await sessions.start()
         if has_control_plane(self._config) and not stores(self._config):
             self._uplink.start()  # nothing to send, but the health check must know who is there
         server = ProxyServer(self.receiver, limits_of(self.llm))
@@ -104,7 +106,7 @@ class Worker:
         await asyncio.wait([sweeping])
         totals = self.totals()
         for sessions in self._sessions:
-            sessions.close()
+            await sessions.stop()
         _log.info("worker stopped", **totals, llm=server.counters())
 
     async def _sweep(self) -> None:

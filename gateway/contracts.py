@@ -180,8 +180,20 @@ class SessionState(Protocol):
     def sweep(self, now_ns: int) -> None:
         """A small step at forgetting what is too old, once in a while. Never waits."""
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None] | None:
         """The last call: what others share stays for them and for the next start."""
+
+
+@runtime_checkable
+class NetworkState(SessionState, Protocol):
+    """Session state that other machines share."""
+
+    async def start(self, agreed: Callable[[bytes], None]) -> None:
+        """Before the first call; takes bounded time and never raises, whether anybody answers or not.
+
+        `agreed` is called with the secret that all who share the state use, once it is known, where it is another one
+        than was proposed.
+        """
 
 
 class Step(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.contracts import Processor, SessionState
+from gateway.contracts import NetworkState, Processor, SessionState
 from gateway.model.exchange import Connection, Exchange
 from gateway.model.message import RequestReading
 from gateway.model.session import SessionRef
@@ -67,15 +67,24 @@ class SessionProcessor(Processor):
         """`state` keeps the window and the idle time itself; `secret`, at most 64 bytes, makes principals."""
         self._state = state
         self._reading = reading
+        self._waiting = waiting
         self._clients = Clients()
-        self._principals = Principals(secret)
         self._sources = Sources(config.headers)
         self.ignored = self._sources.ignored
         """What could not be an id or a label, and was left out: by header, `header` or `body`."""
         rules = Rules(config.anonymous, config.closed.explicit, config.closed.borrowed)
         self._lineage = config.lineage
-        self._threads = Threads(state, secret, waiting, config.lineage)
         self._resolver = Resolver(self._sources, state, rules)
+        self._agree(secret)
+
+    def _agree(self, secret: bytes) -> None:
+        self._principals = Principals(secret)
+        self._threads = Threads(self._state, secret, self._waiting, self._lineage)
+
+    async def start(self) -> None:
+        """Before the first exchange; takes bounded time."""
+        if isinstance(self._state, NetworkState):
+            await self._state.start(self._agree)
 
     def on_request(self, exchange: Exchange) -> Awaitable[None] | None:
         headers = exchange.header_map
@@ -160,9 +169,11 @@ class SessionProcessor(Processor):
         """Why sessions are this worker's own at the moment."""
         return self._state.trouble
 
-    def close(self) -> None:
-        """The last call."""
-        self._state.close()
+    async def stop(self) -> None:
+        """The last call; takes bounded time."""
+        closing = self._state.close()
+        if closing is not None:
+            await closing
 
     def counters(self) -> dict[str, int]:
         """`ignored.<where>`: what could not be an id or a label; and what the state had to forget."""

@@ -15,10 +15,10 @@ from gateway.model.session import Claim, Lesson, Place, Thread
 
 _log = structlog.get_logger("gateway.state")
 
-_TRIES_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 15.0)
+TRIES_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 15.0)
 _FIRST_WAIT_S, _WAIT_S = 10.0, 0.05
 """For other processes that open it too: nobody is served before the first time, and all stand still later."""
-_STEADY_S = 30.0
+STEADY_S = 30.0
 """Without a failure, until it counts as well again: on a full disk an engine opens, and fails at the next session."""
 
 Result = TypeVar("Result")
@@ -110,7 +110,7 @@ class FallbackState:
             self._failed(error)
             return False, None
         self.trouble = None
-        if self._failures and self._clock() - self._failed_at >= _STEADY_S:
+        if self._failures and self._clock() - self._failed_at >= STEADY_S:
             _log.info("session state works again")
             self._failures = 0
         return True, result
@@ -134,5 +134,5 @@ class FallbackState:
             _log.error("session state fails; sessions are this worker's own until it works again", error=str(error))
         self._counted["failed"] += 1
         self._failed_at = self._clock()
-        self._again_at = self._failed_at + _TRIES_AGAIN_S[min(self._failures, len(_TRIES_AGAIN_S) - 1)]
+        self._again_at = self._failed_at + TRIES_AGAIN_S[min(self._failures, len(TRIES_AGAIN_S) - 1)]
         self._failures += 1

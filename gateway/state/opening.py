@@ -21,10 +21,16 @@ def session_state(
 
     Never raises: what cannot be opened is tried again later.
     """
+    if config.valkey is not None:
+        from gateway.state.valkey import ValkeyState  # only who shares sessions waits for its import
+
+        return ValkeyState(
+            config.valkey, secret, window_s, close_after_s, config.limit, config.keep, config.timeout, config.ca_file
+        )
     folder = config.folder
     if folder is None:
         return MemoryState(window_s, close_after_s, config.limit)
-    from gateway.state.lmdb import LmdbState  # only who shares sessions waits for its import
+    from gateway.state.lmdb import LmdbState
     from gateway.state.lmdb_file import StateBusyError, StateFileError
 
     shared = FallbackState(
@@ -37,9 +43,12 @@ def session_state(
 
 
 def principals_secret(config: SessionStateConfig) -> bytes:
-    """What makes principals of credentials: the same for all who share the state, at any time."""
+    """What makes principals of credentials: the same for all who share the state, at any time.
+
+    One for Valkey is a proposal: that who comes first makes, all take when they start.
+    """
     if config.folder is None:
-        return os.urandom(32)  # principals are compared within this process only, so it need not outlive it
+        return os.urandom(32)  # in memory principals are compared within this process only: it need not outlive it
     try:
         return kept_secret(config.folder)
     except OSError as error:

@@ -74,7 +74,12 @@ def test_several_workers_must_share_their_sessions(tmp_path: Path, workers: str)
 
 @pytest.mark.parametrize(
     ("url", "says"),
-    [("lmdb:", "names no folder"), ("etcd://h", "valid: memory:, lmdb:PATH"), ("memory:/x", "valid: memory:")],
+    [
+        ("lmdb:", "names no folder"),
+        ("etcd://h", "valid: memory:, lmdb:PATH"),
+        ("memory:/x", "valid: memory:"),
+        ("valkey://cache:x", "valkey://HOST:6379"),
+    ],
 )
 def test_an_engine_that_is_none_is_told(tmp_path: Path, url: str, says: str) -> None:
     with pytest.raises(ConfigErrors, match=says) as caught:
