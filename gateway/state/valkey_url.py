@@ -1,7 +1,7 @@
 """Where a Valkey or Redis is, as a URL says it. No I/O; messages never show it, for it may hold a password."""
 
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 _SCHEMES = {"valkey": False, "redis": False, "valkeys": True, "rediss": True}
 _PORT = 6379
@@ -23,30 +23,30 @@ def is_valkey(url: str) -> bool:
 
 def valkey_url(url: str) -> ValkeyUrl:
     """Raises ValueError with the remedy."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ValueError(f"cannot be read as a URL; {_REMEDY}") from None
-    if not parts.netloc:
-        raise ValueError(f"names no host; {_REMEDY}")
-    if parts.query or parts.fragment:
+    scheme, _, rest = url.partition("://")  # urlsplit takes one host only, brackets and all
+    if "?" in rest or "#" in rest:
         raise ValueError(f"takes nothing behind ? or #; {_REMEDY}")
-    userinfo, _, hosts = parts.netloc.rpartition("@")
+    location, _, path = rest.partition("/")
+    if not location:
+        raise ValueError(f"names no host; {_REMEDY}")
+    userinfo, _, hosts = location.rpartition("@")
     username, _, password = userinfo.partition(":")
     seeds = tuple(_seed(host) for host in hosts.split(","))
-    db = parts.path.strip("/") or "0"
+    db = path.strip("/") or "0"
     if not (db.isascii() and db.isdigit()):
         raise ValueError(f"has something else than the number of a database behind the host; {_REMEDY}")
     if len(seeds) > 1 and db != "0":
         raise ValueError("names several nodes and a database: a cluster has number 0 only; leave the number out")
-    return ValkeyUrl(seeds, _SCHEMES[parts.scheme], unquote(username) or None, unquote(password) or None, int(db))
+    return ValkeyUrl(seeds, _SCHEMES[scheme], unquote(username) or None, unquote(password) or None, int(db))
 
 
 def _seed(written: str) -> tuple[str, int]:
     host, colon, port = written.rpartition(":")
     if not colon or written.endswith("]"):
         host, port = written, str(_PORT)
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if ("[" in host or "]" in host) and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"cannot be read: a bracket of an IPv6 address is missing; {_REMEDY}")
+    host = host.strip("[]")
     if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise ValueError(f"has a host without a name, or a port that is none; {_REMEDY}")
     return host, int(port)
