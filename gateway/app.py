@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
@@ -21,11 +22,15 @@ from gateway.link.uplink import Uplink
 from gateway.model.exchange import Exchange
 from gateway.model.message import RequestReading
 from gateway.pipeline import Pipeline
+from gateway.policy.current import CurrentPolicies
 from gateway.policy.engine import PolicySet
+from gateway.policy.files import PolicyFiles
 from gateway.policy.redaction import CleanWords, redacted
+from gateway.policy.workspaces import Workspaces
 from gateway.process import usable_cores
 from gateway.processors.cost import CostConfig, CostProcessor
 from gateway.processors.policy import PolicyConfig, PolicyProcessor, policies_of
+from gateway.processors.policy_reload import PolicyReload
 from gateway.processors.session import SessionConfig, SessionProcessor
 from gateway.processors.threads import Waiting
 from gateway.providers.built_in import formats, sockets
@@ -54,7 +59,8 @@ class Worker:
         self._config = config
         self.llm = llm_config(config)
         pipeline = config.service.pipelines["traces"]
-        policies = _policies(config, pipeline.processors)
+        files = PolicyFiles(policy.files) if (policy := _policy(config)) is not None else None
+        policies = CurrentPolicies(_policies(config))
         self._uplink = Uplink(control_path, f"worker-{os.getpid()}")
         self.exporters = [
             _exporter(name, config.exporters[name], config, policies, self._uplink, environ)
@@ -62,10 +68,15 @@ class Worker:
         ]
         providers = formats()
         self.processors = {
-            name: _processor(config.processors[name], config, policies, self._reading, self._answered)
+            name: _processor(config.processors[name], config, policies.now, self._reading, self._answered)
             for name in pipeline.processors
         }
         self._known = KnownMessageCache()
+        self.reloads = [
+            PolicyReload(policy, workspaces_of(config), files, judging, policies)
+            for judging in self.processors.values()
+            if isinstance(judging, PolicyProcessor) and policy is not None and files is not None
+        ]
         self._sessions = [found for found in self.processors.values() if isinstance(found, SessionProcessor)]
         self.pipeline = Pipeline(
             [*self.processors.values()],
@@ -93,7 +104,11 @@ class Worker:
             self._uplink.start()  # nothing to send, but the health check must know who is there
         server = ProxyServer(self.receiver, limits_of(self.llm))
         await server.listen(listening, self.llm.tls.context() if self.llm.tls is not None else None)
-        sweeping = asyncio.create_task(self._sweep(), name="sweep")
+        beside = [asyncio.create_task(self._sweep(), name="sweep")]
+        for reload in self.reloads:
+            beside.append(asyncio.create_task(reload.run(), name="policy reload"))
+            if hasattr(signal, "SIGHUP"):
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.ask)
         ready()
         await stop.wait()
         cut = await server.drain(self.llm.drain)
@@ -102,8 +117,9 @@ class Worker:
         self.pipeline.drain()
         await asyncio.gather(*(exporter.drain(_EXPORT_DRAIN_S) for exporter in self.exporters))
         await self._uplink.drain(0)
-        sweeping.cancel()
-        await asyncio.wait([sweeping])
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
         totals = self.totals()
         for sessions in self._sessions:
             await sessions.stop()
@@ -122,6 +138,8 @@ class Worker:
         totals.update({f"failures.{where}": count for where, count in self.pipeline.failures.items()})
         totals["known_messages"] = self._known.counters()
         totals.update({name: processor.counters() for name, processor in self.processors.items()})
+        for reload in self.reloads:
+            totals["policy_files"] = dict(reload.counters)
         totals.update({exporter.name: exporter.counters() for exporter in self.exporters})
         return totals
 
@@ -212,11 +230,20 @@ def limits_of(llm: LlmConfig) -> Limits:
     )
 
 
-def _policies(config: Config, processors: Sequence[str]) -> PolicySet:
+def _policy(config: Config) -> PolicyConfig | None:
+    """Of the policy processor in the pipeline, if there is one."""
+    written = [config.processors[name] for name in config.service.pipelines["traces"].processors]
+    return next((found for found in written if isinstance(found, PolicyConfig)), None)
+
+
+def workspaces_of(config: Config) -> Workspaces:
+    return {name: workspace.agents for name, workspace in config.workspaces.items()}
+
+
+def _policies(config: Config) -> PolicySet:
     """The agents of the policy processor in the pipeline; without one, the built-in sensitive patterns alone."""
-    written = [config.processors[name] for name in processors]
-    policy = next((found for found in written if isinstance(found, PolicyConfig)), None)
-    return policies_of(policy) if policy is not None else PolicySet(())
+    policy = _policy(config)
+    return policies_of(policy, workspaces_of(config)) if policy is not None else PolicySet(())
 
 
 def _processor(
@@ -242,7 +269,7 @@ def _exporter(
     name: str,
     written: ConfigModel,
     config: Config,
-    policies: PolicySet,
+    policies: CurrentPolicies,
     uplink: Uplink,
     environ: Mapping[str, str],
 ) -> Exporter:

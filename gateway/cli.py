@@ -17,6 +17,7 @@ from gateway.config.source import Source
 
 if TYPE_CHECKING:
     from gateway.commands.sessions import Form
+    from gateway.store.config import StorageConfig
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     test = policy.add_parser("test", help="run the cases written in policy files")
     test.add_argument("paths", nargs="*", metavar="PATH", default=["policies/*.yaml"])
     test.set_defaults(command=_policy_test)
+
+    schema = policy.add_parser("schema", help="print the language of policy files as JSON Schema, for editors")
+    schema.set_defaults(command=_policy_schema)
 
     tail = commands.add_parser("tail", help="one line an exchange, as they end")
     _add_config(tail)
@@ -197,13 +201,14 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 def _check_policies(config: Config) -> None:
     """Raises ConfigErrors: said here, once and in full, and not by each process that reads them."""
-    from gateway.policy.load import PolicyErrors, load_agents
-    from gateway.processors.policy import PolicyConfig
+    from gateway.app import workspaces_of
+    from gateway.policy.load import PolicyErrors
+    from gateway.processors.policy import PolicyConfig, agents_of
 
     for written in config.processors.values():
         if isinstance(written, PolicyConfig):
             try:
-                load_agents(written.files)
+                agents_of(written, workspaces_of(config))
             except PolicyErrors as errors:
                 raise ConfigErrors(list(errors.lines), []) from errors
 
@@ -240,9 +245,9 @@ def _with_sets(overrides: list[str]) -> argparse.Namespace:
 
 
 def _components(arguments: argparse.Namespace) -> int:
-    from gateway.registry import REGISTRY, describe
+    from gateway.registry import REGISTRY, describe, detectors
 
-    print(describe(REGISTRY))
+    print(describe({**REGISTRY, "detectors": detectors()}))
     return 0
 
 
@@ -256,6 +261,15 @@ def _policy_test(arguments: argparse.Namespace) -> int:
         raise ConfigErrors(list(errors.lines), []) from errors
     print(render(report, sys.stdout.isatty()))
     return 0 if report.ok else 1
+
+
+def _policy_schema(arguments: argparse.Namespace) -> int:
+    import json
+
+    from gateway.policy.json_schema import policy_schema
+
+    print(json.dumps(policy_schema(), indent=2))
+    return 0
 
 
 def _tail(arguments: argparse.Namespace) -> int:
@@ -290,12 +304,16 @@ def _sessions_delete(arguments: argparse.Namespace) -> int:
 
 
 def _database(arguments: argparse.Namespace) -> str:
+    return str(_storage(arguments).path)
+
+
+def _storage(arguments: argparse.Namespace) -> "StorageConfig":
     from gateway.registry import REGISTRY
     from gateway.store.config import StorageConfig
 
     files: list[str | Source] = list(arguments.config) or [embedded({})]
     storage = load_extension(REGISTRY, "storage", files, arguments.set, os.environ)
-    return str((storage if isinstance(storage, StorageConfig) else StorageConfig()).path)
+    return storage if isinstance(storage, StorageConfig) else StorageConfig()
 
 
 def _worker(arguments: argparse.Namespace) -> int:

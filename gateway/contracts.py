@@ -5,13 +5,15 @@ never wait, and a coroutine for each of them would cost more than the work (a ta
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from gateway.model.exchange import Exchange, Refusal
 from gateway.model.message import Entry, Message, RequestReading, ResponseReading, Unread
 from gateway.model.session import Claim, Lesson, Place, Thread
 from gateway.model.span import Span
+from gateway.model.verdict import Direction
 
 
 class KnownMessages(Protocol):
@@ -111,6 +113,64 @@ class Processor(Protocol):
     def counters(self) -> dict[str, int]:
         """What it did and what it left out, for health and metrics."""
         return {}
+
+
+Fact = str | int | float | bool | datetime | Sequence[str] | Mapping[str, int] | Mapping[str, datetime]
+
+
+class Call(NamedTuple):
+    """A tool call that a message has."""
+
+    name: str
+    arguments: Any
+    """An object where they were JSON, else the string as it came."""
+    digest: bytes
+    """16 bytes: the same for the same name and arguments."""
+
+
+class Sight(Protocol):
+    """What a detector may look at: one direction of one exchange. Nothing of it is to be changed."""
+
+    exchange: Exchange
+    direction: Direction
+    entries: Sequence[Entry]
+    """Messages, oldest first; on the inlet with instructions and tool definitions before them. Empty without a body."""
+
+    def fact(self, name: str) -> Fact:
+        """As `when` has it: docs/policies.md lists them. Raises KeyError."""
+
+    def calls(self) -> Sequence[Call]:
+        """The tool calls of `entries`, oldest first."""
+
+
+class Finding(NamedTuple):
+    """What a detector saw. All of it may be shown to anybody: never content."""
+
+    name: str
+    """`tool:denied`, `usage:requests`."""
+    times: int = 1
+    confidence: float = 1.0
+    advice: str = ""
+    """What the refused user may do instead; from the policy file."""
+
+
+class SkippedError(Exception):
+    """A detector cannot look, and says why: something is not installed. Its agent's state is then `skipped`."""
+
+
+class Detector(Protocol):
+    """What one category of an agent looks with, where that is no pattern. One for each category that names it.
+
+    Synchronous and quick: it may run while a client waits. TimeoutError makes its agent's state `timed_out`,
+    SkippedError `skipped`, any other exception `failed_open` or `failed_closed`, as the agent's `on_error` says.
+    """
+
+    def findings(self, sight: Sight) -> Sequence[Finding]:
+        """Asked at most once for each direction of an exchange, in order."""
+
+    def ended(self, sight: Sight) -> None:
+        """On the tail, once an exchange, after everybody was asked: what is to be remembered of it."""
+        return
 
 
 class Exporter(Protocol):

@@ -84,6 +84,7 @@ def run_child(
     """Run `main(stop, ready)` until it returns; `stop` is set by SIGTERM or by the supervisor's death.
 
     SIGINT is ignored: on Ctrl-C the terminal sends it to everybody, and the supervisor stops its children in order.
+    So is SIGHUP, which a closing terminal sends too, where nothing is read again.
     """
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(_child(main, ready_fd, alive_fd))
@@ -95,6 +96,8 @@ async def _child(
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until somebody means it, and then not as the end
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     if alive_fd >= 0:
         loop.add_reader(alive_fd, _supervisor_gone, loop, alive_fd, stop)

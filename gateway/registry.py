@@ -62,6 +62,14 @@ REGISTRY: Mapping[str, Mapping[str, Component]] = {
 }
 
 
+def detectors() -> Mapping[str, Component]:
+    """What may stand in a policy file's `detect` beside patterns: built in, and found by entry point."""
+    from gateway.policy.detectors.known import BUILT_IN, found_by_entry_point
+
+    found = {name: Component(where, f"found: {where}") for name, where in found_by_entry_point().items()}
+    return {name: Component(where, about) for name, (where, about) in BUILT_IN.items()} | found
+
+
 def describe(registry: Mapping[str, Mapping[str, Component]]) -> str:
     """A table for people: each type and what it is for."""
     width = max(len(name) for types in registry.values() for name in types)

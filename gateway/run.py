@@ -69,8 +69,8 @@ async def run_gateway(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    if hasattr(signal, "SIGHUP"):  # there is no reloading yet; a closed terminal must not cut exchanges off either
-        loop.add_signal_handler(signal.SIGHUP, _log.warning, "SIGHUP: the configuration is not read again; restart")
+    if hasattr(signal, "SIGHUP"):  # also a closed terminal's, which must not cut exchanges off
+        loop.add_signal_handler(signal.SIGHUP, read_again, supervisor)
     try:
         if await started(supervisor, asked):
             out.write(welcome(config) + "\n")
@@ -86,6 +86,12 @@ async def run_gateway(
         for each in listening:
             each.close()
         control.close()
+
+
+def read_again(supervisor: Supervisor) -> None:
+    """Workers read their policy files again."""
+    _log.info("SIGHUP: policy files are read again; whatever else changed in the configuration needs a restart")
+    supervisor.tell(signal.SIGHUP)
 
 
 def make_secret(config: Config) -> None:

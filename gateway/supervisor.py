@@ -132,6 +132,13 @@ class Supervisor:
     def request_stop(self) -> None:
         self._stopping.set()
 
+    def tell(self, number: signal.Signals) -> None:
+        """Send all children that run a signal."""
+        for child in (child for stage in self._stages for child in stage):
+            if child.process is not None and child.process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    child.process.send_signal(number)
+
     async def wait(self) -> None:
         """Until somebody asks to stop."""
         await self._stopping.wait()

@@ -3,7 +3,16 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DURATION_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -60,9 +69,10 @@ def host_port(endpoint: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-Duration = Annotated[float, BeforeValidator(seconds)]
+_AS_TEXT = WithJsonSchema({"type": "string", "pattern": rf"^({_DURATION.pattern})+$"})
+Duration = Annotated[float, BeforeValidator(seconds), _AS_TEXT]
 """Written `45s`, kept as seconds."""
-PositiveDuration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+PositiveDuration = Annotated[float, BeforeValidator(seconds), Field(gt=0), _AS_TEXT]
 """A duration that must not be 0."""
 Size = Annotated[int, BeforeValidator(size_bytes)]
 """Written `64KiB`, kept as bytes."""

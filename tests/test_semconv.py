@@ -10,8 +10,8 @@ from gateway.model import semconv
 GATEWAY = Path(semconv.__file__).parents[1]
 NAMES = [value for name, value in vars(semconv).items() if name.isupper()]
 _LOOKS_LIKE_ONE = re.compile(r"(?:gen_ai|openai|aws\.bedrock|spangate)\.[a-z_.]+")
-NO_NAMES = {"spangate.sounds"}
-"""The kind of an event that never leaves the gateway."""
+NO_NAMES = {"spangate.sounds", "spangate.detectors"}
+"""The kind of an event that never leaves the gateway, and an entry point."""
 
 
 def written_in(file: Path) -> Iterator[str]:

@@ -17,6 +17,7 @@ from gateway.config.schema import (
     ServiceConfig,
     Tree,
     Value,
+    WorkspaceConfig,
     choices,
     type_of,
 )
@@ -24,7 +25,8 @@ from gateway.config.wording import sentence
 from gateway.units import ConfigModel
 
 _ID = re.compile(r"[a-zA-Z][0-9a-zA-Z_]{0,62}(/[^\s/\x00-\x1f]{1,1024})?")
-_SECTIONS = [*KINDS, "service"]
+_SECTIONS = [*KINDS, "workspaces", "service"]
+_WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 Model = TypeVar("Model", bound=ConfigModel)
 Hide = Callable[[str], str]
@@ -44,6 +46,7 @@ class Components:
             section = self._section(tree, kind)
             self.written[kind] = list(section)
             self.valid[kind] = self._checked(kind, section, registry.get(kind, {}))
+        self.workspaces = self._workspaces(tree)
         self.service = self._model(ServiceConfig, tree.get("service"), ("service",))
         self.joints = self.service or _joints(tree.get("service"))
         """Of the service section what can be read, so that a wrong log level does not hide a wrong reference."""
@@ -53,7 +56,17 @@ class Components:
             if name not in _SECTIONS:
                 self._report.error((name,), f"unknown key; {choices(name, _SECTIONS)}")
 
-    def _section(self, tree: Tree, kind: Kind) -> Tree:
+    def _workspaces(self, tree: Tree) -> dict[str, WorkspaceConfig]:
+        valid: dict[str, WorkspaceConfig] = {}
+        for name, written in self._section(tree, "workspaces").items():
+            if not _WORKSPACE.fullmatch(name):
+                text = "is not a name; use up to 64 letters, digits, `_`, `.` and `-`"
+                self._report.error(("workspaces", name), text)
+            elif (config := self._model(WorkspaceConfig, written, ("workspaces", name))) is not None:
+                valid[name] = config
+        return valid
+
+    def _section(self, tree: Tree, kind: str) -> Tree:
         section = tree.get(kind)
         if section is None:
             return {}

@@ -27,7 +27,12 @@ def load(
     report.stop_if_wrong()
     if components.service is None:
         raise AssertionError("a service section that is not valid must have been reported")
-    return Config(**components.valid, service=components.service, warnings=tuple(report.warnings))
+    return Config(
+        **components.valid,
+        service=components.service,
+        workspaces=components.workspaces,
+        warnings=tuple(report.warnings),
+    )
 
 
 def load_extension(

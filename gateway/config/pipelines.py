@@ -27,6 +27,7 @@ def check_together(components: Components, registry: Registry, report: Report) -
     _check_needs(components.joints, registry, report)
     _warn_of_unused(components.joints, components, report)
     _check_workers(components, report)
+    _warn_of_disabled(components, report)
 
 
 def _check_pipelines(service: ServiceConfig, components: Components, registry: Registry, report: Report) -> None:
@@ -118,6 +119,14 @@ def _check_workers(components: Components, report: Report) -> None:
             "add session_state: {url: lmdb:./data/state} to the extensions, or write 1"
         )
         report.error(("service", "workers"), text)
+
+
+def _warn_of_disabled(components: Components, report: Report) -> None:
+    """SECURITY: a workspace is a label that any client may send."""
+    for name, workspace in components.workspaces.items():
+        if workspace.agents == "disabled":
+            text = f"no policy agent judges there, and whoever sends `x-workspace: {name}` is there; mind who can"
+            report.warn(("workspaces", name), text)
 
 
 def _warn_of_unused(service: ServiceConfig, components: Components, report: Report) -> None:

@@ -67,6 +67,11 @@ class PipelineConfig(ConfigModel):
         return {"receivers": self.receivers, "processors": self.processors, "exporters": self.exporters}.get(kind, ())
 
 
+class WorkspaceConfig(ConfigModel):
+    agents: Literal["inherited", "configurable", "disabled"] = "inherited"
+    """What policy agents that name no workspace are to it; see docs/policies.md."""
+
+
 class ServiceConfig(ConfigModel):
     workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = 1
     """auto: one for each core that this process may use."""
@@ -87,6 +92,7 @@ class Config:
     processors: Mapping[str, ConfigModel]
     exporters: Mapping[str, ConfigModel]
     service: ServiceConfig
+    workspaces: Mapping[str, WorkspaceConfig] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def of(self, kind: Kind) -> Mapping[str, ConfigModel]:

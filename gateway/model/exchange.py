@@ -1,6 +1,6 @@
 """One call to a model: request, response, and what happened between."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -124,6 +124,8 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     request: RequestReading | None = None
     response: ResponseReading | None = None
     refusal: Refusal | None = None
+    judges: Any = None
+    """The policies that have judged it in line, so that no others judge the rest of it; None where nobody has."""
 
     status: int = 0
     """Of the answer the client got; 0 where none began."""

@@ -6,15 +6,20 @@ from hashlib import blake2b
 
 import msgspec
 
-from gateway.model.message import Entry, Message, Text
+from gateway.model.exchange import Captured, Exchange
+from gateway.model.message import Entry, Message, Part, RequestReading, ResponseReading, Text, ToolCall
+from gateway.model.session import SessionRef
 from gateway.model.verdict import Direction, Outcome
 from gateway.policy.engine import PolicySet
 from gateway.policy.load import Agent, load_agents
 from gateway.policy.schema import Case
+from gateway.policy.workspaces import own
 
 DEFAULT_PATHS = ("policies/*.yaml",)
 _GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 _SHOWN = 48
+_CASES_NS = 1_800_000_000_000_000_000
+"""When they happen, Unix time: the same for all, at the beginning of an hour, so that counts are of one window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +62,54 @@ def run_cases(paths: Sequence[str] = DEFAULT_PATHS) -> CaseReport:
 
 def _line(policies: PolicySet, agent: Agent, number: int, case: Case) -> CaseLine:
     direction = case.direction or agent.rules.directions[0]
+    messages = [_entry(direction, case)] if case.say or case.calls else []
     # A response is assessed after it was relayed: what cannot be taken back is not called blocked here either.
-    assessments = policies.assess(direction, [_entry(direction, case.say)], released=direction == "response")
-    got: Outcome = next((each.outcome for each in assessments if each.agent == agent.name), "allowed")
-    return CaseLine(agent.name, number, _shortened(case.say), case.expect, got)
+    released = direction == "response"
+    got: Outcome = "allowed"
+    for time in range(case.times):
+        exchange = _exchange(agent, number, time, case, direction, messages)
+        said = policies.assess(direction, messages, released=released, exchange=exchange, given=case.given)
+        policies.ended(exchange, case.given)
+        got = next((each.outcome for each in said if each.version == agent.version), "allowed")
+    return CaseLine(agent.name, number, _shortened(_said(case)), case.expect, got)
 
 
-def _entry(direction: Direction, text: str) -> Entry:
-    message = Message("assistant" if direction == "response" else "user", (Text(text),))
+def _exchange(
+    agent: Agent, number: int, time: int, case: Case, direction: Direction, messages: list[Entry]
+) -> Exchange:
+    """One of a session and a caller that no other case has."""
+    name = f"{agent.name}-{number}"
+    exchange = Exchange(f"{name}-{time}", _CASES_NS + time, "POST", "/", [], Captured(0), bytes(16), bytes(8))
+    # The only given fact that also says who judges.
+    exchange.workspace = str(case.given.get("workspace") or next(iter(own(agent)), exchange.workspace))
+    exchange.principal = name
+    exchange.user = name
+    exchange.session = SessionRef(name, "explicit", 1.0, time + 1)
+    exchange.request = RequestReading()
+    if direction == "response":
+        exchange.response = ResponseReading()
+        exchange.response.messages = messages
+    else:
+        exchange.request.messages = messages
+    return exchange
+
+
+def _entry(direction: Direction, case: Case) -> Entry:
+    texts: list[Part] = [Text(case.say)] if case.say else []
+    calls = [ToolCall(call.name, None, call.arguments) for call in case.calls]
+    message = Message("assistant" if direction == "response" else "user", (*texts, *calls))
     json = msgspec.json.encode(message)
-    return Entry(blake2b(json, digest_size=16).digest(), message.role, json, (text,))
+    read = [case.say, *(_text(call.arguments) for call in case.calls), *(call.name for call in case.calls)]
+    return Entry(blake2b(json, digest_size=16).digest(), message.role, json, tuple(filter(None, read)))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _said(case: Case) -> str:
+    calls = " ".join(f"{call.name}({_text(call.arguments)})" for call in case.calls)
+    return f"{case.say} {calls}".strip() + (f" ({case.times} times)" if case.times > 1 else "")
 
 
 def _shortened(text: str) -> str:

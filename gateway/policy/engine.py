@@ -6,25 +6,35 @@ remembered but found again for who asks, because they would be many times the si
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from time import perf_counter
 from typing import Literal, NamedTuple
 
+from gateway.contracts import Detector, Fact
+from gateway.model.exchange import Exchange
 from gateway.model.message import Entry
 from gateway.model.verdict import Assessment, Direction
+from gateway.policy.asking import applies, asked_without_texts, judged_apart
 from gateway.policy.compile import Effort, Places, Scanner
 from gateway.policy.detectors.entities import ENTITIES
 from gateway.policy.detectors.secrets import SECRETS
 from gateway.policy.detectors.shape import Place, Shape, Watch
 from gateway.policy.judging import NOTHING, Gap, Look, Panel, Seat, seat_of
 from gateway.policy.load import Agent
+from gateway.policy.memory import SessionMemory
 from gateway.policy.plain import Reading, readings_of, simple
 from gateway.policy.schema import DIRECTIONS
+from gateway.policy.sight import Seen
+from gateway.policy.workspaces import Workspaces, agents_in, special
 
 Part = Literal["all", "inline", "tail"]
 """`inline`: enforcers that are not shadows, the only ones a client need wait for. `tail`: the others."""
 
 PARTS: tuple[Part, ...] = ("all", "inline", "tail")
+_REMEMBERED = frozenset({"session.findings", "session.first_seen"})
+_Panels = Mapping[tuple[Direction, Part], Panel]
 _PROMPT_S = 0.0005
 """Sooner than any timeout that can be written: what took no longer was not late."""
 
@@ -62,8 +72,14 @@ class PolicySet:
         on_error: Literal["allow", "block"] = "allow",
         timeout_s: float = 0.2,
         sensitive: Sequence[Watch] = SENSITIVE,
+        workspaces: Workspaces | None = None,
+        before: "PolicySet | None" = None,
     ) -> None:
-        self.agents = tuple(agents)
+        """`before`: the set that this one replaces; what it remembers and counted goes on."""
+        self.counters: Counter[str] = before.counters if before is not None else Counter()
+        self._memory: SessionMemory = before._memory if before is not None else SessionMemory()
+        agents = _with_their_memory(agents, before.agents if before is not None else ())
+        self.agents: tuple[Agent, ...] = tuple(agents)
         shapes: dict[Shape, int] = {}
         for watch in (*sensitive, *(watch for agent in agents for watch in agent.watches)):
             shapes.setdefault(watch.shape, len(shapes))
@@ -71,24 +87,40 @@ class PolicySet:
         self._sensitive = {shapes[watch.shape]: watch for watch in sensitive}
         self.version = _version(agents, shapes)
         self._key = f"policy:{self.version}"
-        seats = {
-            direction: [
+        names = [name for agent in agents if agent.condition is not None for name in agent.condition.names]
+        self._remembers = not _REMEMBERED.isdisjoint(names)
+
+        def panels_of(judging: Sequence[Agent]) -> _Panels:
+            seats = [
                 seat_of(agent, direction, shapes, on_error, timeout_s)
-                for agent in agents
-                if direction in agent.rules.directions
+                for agent in judging
+                for direction in agent.rules.directions
             ]
-            for direction in DIRECTIONS
-        }
-        self._panels = {
-            (direction, part): Panel([seat for seat in seats[direction] if _belongs(seat, part)])
-            for direction in DIRECTIONS
-            for part in PARTS
-        }
-        self.counters: Counter[str] = Counter()
+            return {
+                (direction, part): Panel([each for each in seats if _belongs(each, direction, part)])
+                for direction in DIRECTIONS
+                for part in PARTS
+            }
+
+        configured = workspaces or {}
+        elsewhere = {name: agents_in(name, agents, configured) for name in special(agents, configured)}
+        everywhere = agents_in("", agents, configured)
+        self._panels = panels_of(everywhere)
+        self._special = {name: panels_of(judging) for name, judging in elsewhere.items()}
+        if self._special:
+            for panel in self._panels.values():
+                panel.apart = True
+        self._learning = {name: _learners(judging) for name, judging in {"": everywhere, **elsewhere}.items()}
+        # Asked of every exchange: known once.
+        self.inline = self.asked("inlet", "inline")
+        self.later = self.asked("inlet", "tail")
+        self.back = self.asked("response")
+        self.learns = any(self._learning.values())
+        """Whether any detector is to be told of exchanges that have ended."""
 
     def asked(self, direction: Direction, part: Part = "all") -> bool:
-        """Whether any agent of this part looks at this direction."""
-        return bool(self._panels[direction, part].seats)
+        """Whether any agent of this part looks at this direction, in any workspace."""
+        return any(panels[direction, part].seats for panels in (self._panels, *self._special.values()))
 
     def assess(
         self,
@@ -99,30 +131,99 @@ class PolicySet:
         gap: Gap | None = None,
         released: bool = False,
         timed: bool = False,
+        exchange: Exchange | None = None,
+        given: Mapping[str, Fact] | None = None,
     ) -> list[Assessment]:
         """One assessment for each agent of this part that looks at this direction.
 
         `released`: the bytes have gone, so a block cannot be carried out. `timed`: somebody waits, timeouts count.
+        `exchange`: whose messages these are; agents with a condition or detectors that are no shapes go by it.
+        `given`: facts that are not looked up. Raises ValueError where such agents are asked without an exchange.
         """
         panel = self._panels[direction, part]
-        if not panel.seats:
-            return []
+        if panel.apart:
+            return self._assess_apart(direction, part, entries, gap, released, timed, exchange, given)
         began = perf_counter()
         look = self._look(entries, began, panel.patience_s if timed else None)
         took_ms = int((perf_counter() - began) * 100_000) / 100  # `round` takes longer than all else here
         if look is NOTHING and gap is None:
             return panel.clean(took_ms)
-        return panel.judged(look, gap, timed, released, took_ms)
+        return self._noted(panel.judged(look, gap, timed, released, took_ms), exchange)
 
-    def failed(self, direction: Direction, part: Part, released: bool = False) -> list[Assessment]:
+    def _assess_apart(
+        self,
+        direction: Direction,
+        part: Part,
+        entries: Sequence[Entry],
+        gap: Gap | None,
+        released: bool,
+        timed: bool,
+        exchange: Exchange | None,
+        given: Mapping[str, Fact] | None,
+    ) -> list[Assessment]:
+        panel = self._panel(direction, part, exchange)
+        if not panel.seats:
+            return []
+        if exchange is None:
+            raise ValueError("these agents must be told which exchange it is")
+        look = partial(self._look, entries, perf_counter(), panel.patience_s if timed else None)
+        sight = Seen(exchange, direction, entries, self._memory, given)
+        return self._noted(judged_apart(panel, sight, look, gap, timed, released, self.counters), exchange)
+
+    def failed(
+        self, direction: Direction, part: Part, released: bool = False, exchange: Exchange | None = None
+    ) -> list[Assessment]:
         """What the agents come to where assessing itself broke."""
         everything = frozenset(range(len(self._scanner.shapes)))
-        look = NOTHING._replace(failed=everything)
-        return self._panels[direction, part].judged(look, None, False, released, 0.0)
+        return self._panel(direction, part, exchange).failed(NOTHING._replace(failed=everything), released)
 
-    def skipped(self, direction: Direction, part: Part, reason: str) -> list[Assessment]:
-        """What they come to where there was nothing to look at."""
-        return self._panels[direction, part].skipped(reason)
+    def skipped(
+        self,
+        direction: Direction,
+        part: Part,
+        reason: str,
+        *,
+        released: bool = False,
+        timed: bool = False,
+        exchange: Exchange | None = None,
+    ) -> list[Assessment]:
+        """What they come to where there are no texts: those that go by more are asked all the same."""
+        panel = self._panel(direction, part, exchange)
+        if not panel.apart or exchange is None:
+            return panel.skipped(reason)
+        sight = Seen(exchange, direction, (), self._memory)
+        return self._noted(asked_without_texts(panel, sight, reason, timed, released, self.counters), exchange)
+
+    def ended(self, exchange: Exchange, given: Mapping[str, Fact] | None = None) -> None:
+        """Once an exchange, on the tail, after everybody was asked: detectors remember what they need of it."""
+        learning = self._learning.get(exchange.workspace, self._learning[""])
+        if not learning:
+            return
+        messages = exchange.response.messages if exchange.response is not None else ()
+        sight = Seen(exchange, "response", messages, self._memory, given)
+        for agent, detectors in learning:
+            try:
+                if applies(agent, sight):
+                    for detector in detectors:
+                        detector.ended(sight)
+            except Exception:  # the boundary to detectors: what they fail to remember is counted
+                self.counters["detector_failures"] += 1
+
+    def _panel(self, direction: Direction, part: Part, exchange: Exchange | None) -> Panel:
+        workspace = exchange.workspace if exchange is not None else ""
+        return self._special.get(workspace, self._panels)[direction, part]
+
+    def remember(self, exchange: Exchange, categories: Sequence[str]) -> None:
+        """Others have found these in it."""
+        if self._remembers and categories:
+            self._memory.note(exchange, dict.fromkeys(categories))
+
+    def _noted(self, said: list[Assessment], exchange: Exchange | None) -> list[Assessment]:
+        if self._remembers and exchange is not None:
+            found = dict.fromkeys(category for each in said for category in each.categories)
+            if found:
+                self._memory.note(exchange, found)
+        return said
 
     def sensitive(self, entry: Entry) -> bool:
         """Whether the entry's texts hold a secret, card, IBAN or e-mail address: a look-up, if it was assessed.
@@ -276,5 +377,31 @@ def _version(agents: Sequence[Agent], shapes: Mapping[Shape, int]) -> str:
     return sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:12]
 
 
-def _belongs(seat: Seat, part: Part) -> bool:
-    return part == "all" or seat.inline == (part == "inline")
+def _belongs(seat: Seat, direction: Direction, part: Part) -> bool:
+    return seat.direction == direction and (part == "all" or seat.inline == (part == "inline"))
+
+
+def _with_their_memory(agents: Sequence[Agent], before: Sequence[Agent]) -> Sequence[Agent]:
+    """A detector counts on as long as its agent's file says the same of it."""
+    kept = {(agent.name, each.category, each.key): each for agent in before for each in agent.equipment}
+    if not kept:
+        return agents
+
+    def equipped(agent: Agent) -> Agent:
+        same = [kept.get((agent.name, each.category, each.key), each) for each in agent.equipment]
+        return replace(
+            agent,
+            equipment=tuple(
+                old if old.config == new.config else new for old, new in zip(same, agent.equipment, strict=True)
+            ),
+        )
+
+    return [equipped(agent) for agent in agents]
+
+
+def _learners(agents: Sequence[Agent]) -> list[tuple[Agent, list[Detector]]]:
+    found = [
+        (agent, [each.detector for each in agent.equipment if type(each.detector).ended is not Detector.ended])
+        for agent in agents
+    ]
+    return [(agent, detectors) for agent, detectors in found if detectors]

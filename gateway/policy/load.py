@@ -4,13 +4,19 @@ import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 from pydantic import ValidationError
 
+from gateway.contracts import Detector
+from gateway.policy.conditions import Condition, compiled
+from gateway.policy.detectors.known import DetectorConfig
 from gateway.policy.detectors.shape import Watch
 from gateway.policy.schema import AgentFile, problems_of
+from gateway.policy.workspaces import own
 
 
 class PolicyErrors(ValueError):  # noqa: N818 - it holds them all
@@ -19,6 +25,16 @@ class PolicyErrors(ValueError):  # noqa: N818 - it holds them all
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__("\n".join(lines))
         self.lines = tuple(lines)
+
+
+class Equipment(NamedTuple):
+    """A detector that is no shape, and what of the file it was made of."""
+
+    category: str
+    key: str
+    """In `detect`: `tools`, `usage` …"""
+    config: DetectorConfig
+    detector: Detector
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +46,8 @@ class Agent:
     """First twelve hex digits of the SHA-256 of the file."""
     rules: AgentFile
     watches: tuple[Watch, ...]
+    equipment: tuple[Equipment, ...] = ()
+    condition: Condition | None = None
 
     @property
     def name(self) -> str:
@@ -64,11 +82,14 @@ def _files(paths: Sequence[str], lines: list[str]) -> list[str]:
 
 
 def _same_names(agents: Sequence[Agent]) -> Iterator[str]:
-    first: dict[str, str] = {}
-    for agent in agents:
-        if agent.name in first:
-            yield f"{agent.source}::agent: {agent.name} is the agent of {first[agent.name]} already; rename one"
-        first.setdefault(agent.name, agent.source)
+    for first, agent in combinations(agents, 2):
+        if agent.name == first.name and _meet(first, agent):
+            yield f"{agent.source}::agent: {agent.name} is the agent of {first.source} already; rename one"
+
+
+def _meet(one: Agent, other: Agent) -> bool:
+    """Whether both are the organisation's, or both a workspace's own: one of each may replace the other."""
+    return bool(set(own(one)) & set(own(other))) if own(one) or own(other) else True
 
 
 def read_agent(source: str, content: bytes) -> Agent:
@@ -83,7 +104,23 @@ def read_agent(source: str, content: bytes) -> Agent:
         details = error.errors(include_url=False, include_input=False)
         problems = [problem for detail in details for problem in problems_of(detail)]
         raise PolicyErrors([f"{'::'.join((source, *path))}: {remedy}" for path, remedy in problems]) from None
-    return Agent(source, sha256(content).hexdigest()[:12], rules, rules.watches())
+    equipment = _equipment(source, rules, lines)
+    if lines:
+        raise PolicyErrors(lines)
+    condition = compiled(rules.when) if rules.when is not None else None
+    return Agent(source, sha256(content).hexdigest()[:12], rules, rules.watches(), equipment, condition)
+
+
+def _equipment(source: str, rules: AgentFile, lines: list[str]) -> tuple[Equipment, ...]:
+    made: list[Equipment] = []
+    for category, detect in rules.detect.items():
+        for key, config in detect.detectors().items():
+            try:
+                made.append(Equipment(category, key, config, config.detector(rules.instructions)))
+            except Exception as error:  # may be somebody else's code; a ValueError's text is its remedy
+                said = str(error) if isinstance(error, ValueError) else f"cannot be made ({type(error).__name__})"
+                lines.append(f"{source}::detect::{category}::{key}: {said}")
+    return tuple(made)
 
 
 def _tree(source: str, content: bytes, lines: list[str]) -> object:

@@ -3,16 +3,33 @@
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from gateway.model.verdict import INTENTS, AgentRole, Direction, Intent, Outcome, Risk
+from gateway.policy import conditions
 from gateway.policy.detectors.entities import ENTITIES
+from gateway.policy.detectors.known import DetectorConfig, detector_type, found_by_entry_point
 from gateway.policy.detectors.patterns import checked_pattern, keyword_shape, pattern_shape
 from gateway.policy.detectors.secrets import SECRETS
+from gateway.policy.detectors.services import ServicesConfig
 from gateway.policy.detectors.shape import Shape, Watch
+from gateway.policy.detectors.tools import ToolsConfig
+from gateway.policy.detectors.usage import UsageConfig
+from gateway.policy.facts import FACTS
+from gateway.policy.workspaces import AgentsOf
 from gateway.units import ConfigModel, PositiveDuration
 
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
@@ -32,6 +49,19 @@ def _refused(remedy: str, value: str | None = None) -> BeforeValidator:
 
 def _listed(written: object) -> object:
     return [written] if isinstance(written, str) else written
+
+
+def _workspaces(written: object) -> object:
+    """Said here, because pydantic's words for a union help nobody."""
+    written = _listed(written)
+    if not isinstance(written, list | dict) or not all(isinstance(name, str) for name in written):
+        raise ValueError("is neither a list of workspaces nor a map; write [research], or {research: disabled}")
+    for name in written:
+        if not _NAME.fullmatch(name):
+            raise ValueError("has what is not a name; use up to 64 letters, digits, `_`, `.` and `-`")
+    if isinstance(written, dict) and not all(word in get_args(AgentsOf) for word in written.values()):
+        raise ValueError(f"has what is no word for agents; use {', '.join(get_args(AgentsOf))}")
+    return written
 
 
 def _name(written: str) -> str:
@@ -63,23 +93,46 @@ def _suggestion(written: str, names: Mapping[str, object]) -> str:
 Name = Annotated[str, AfterValidator(_name)]
 _Pattern = Annotated[str, AfterValidator(checked_pattern)]
 _Keyword = Annotated[str, Field(max_length=200), AfterValidator(_keyword)]
-_Entity = Annotated[str, AfterValidator(_known(ENTITIES, "entity"))]
-_Secret = Annotated[str, AfterValidator(_known({**SECRETS, "all": SECRETS["jwt"]}, "secret"))]
+_Entity = Annotated[str, AfterValidator(_known(ENTITIES, "entity")), Field(json_schema_extra={"enum": [*ENTITIES]})]
+_SECRETS = {"all": SECRETS["jwt"], **SECRETS}
+_Secret = Annotated[str, AfterValidator(_known(_SECRETS, "secret")), Field(json_schema_extra={"enum": [*_SECRETS]})]
 
 
 class Detect(ConfigModel):
-    """What one category looks with."""
+    """What one category looks with. Other keys belong to detectors that are found by entry point."""
+
+    model_config = ConfigDict(extra="allow")
 
     patterns: Annotated[tuple[_Pattern, ...], BeforeValidator(_listed)] = ()
     keywords: Annotated[tuple[_Keyword, ...], BeforeValidator(_listed)] = ()
     entities: Annotated[tuple[_Entity, ...], BeforeValidator(_listed)] = ()
     secrets: Annotated[tuple[_Secret, ...], BeforeValidator(_listed)] = ()
+    tools: ToolsConfig | None = None
+    usage: UsageConfig | None = None
+    services: ServicesConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _others_are_known(cls, written: Any) -> Any:
+        """Each against its own class, as if it stood here as a field."""
+        if not isinstance(written, dict):
+            return written
+        others = {key: value for key, value in written.items() if key not in cls.model_fields}
+        return {**written, **{key: _other_detector(str(key), value) for key, value in others.items()}}
 
     @model_validator(mode="after")
     def _looks_with_something(self) -> Self:
-        if not (self.patterns or self.keywords or self.entities or self.secrets):
-            raise ValueError("looks with nothing; give it patterns, keywords, entities or secrets")
+        if not (self.patterns or self.keywords or self.entities or self.secrets or self.detectors()):
+            raise ValueError(
+                "looks with nothing; give it patterns, keywords, entities, secrets, tools, usage or services"
+            )
         return self
+
+    def detectors(self) -> dict[str, DetectorConfig]:
+        """By key: those that are no shapes."""
+        built_in = {"tools": self.tools, "usage": self.usage, "services": self.services}
+        found = {key: config for key, config in built_in.items() if config is not None}
+        return {**found, **(self.model_extra or {})}
 
     def shapes(self) -> Iterator[Shape]:
         yield from (pattern_shape(number, written) for number, written in enumerate(self.patterns))
@@ -88,13 +141,54 @@ class Detect(ConfigModel):
         yield from SECRETS.values() if "all" in self.secrets else (SECRETS[name] for name in self.secrets)
 
 
+def _other_detector(name: str, written: object) -> DetectorConfig:
+    try:
+        found = detector_type(name)
+        if found is not None:
+            return found.model_validate(written)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        lines = [((name, *path), remedy) for detail in details for path, remedy in problems_of(detail, found)]
+        raise PydanticCustomError("intents", "see lines", {"lines": lines}) from None
+    except ValueError as error:
+        raise PydanticCustomError("intents", "see lines", {"lines": [((name,), str(error))]}) from error
+    known = {**Detect.model_fields, **found_by_entry_point()}
+    remedy = f"is no known detector; {_suggestion(name, known)}"
+    raise PydanticCustomError("intents", "see lines", {"lines": [((name,), remedy)]})
+
+
+class CalledTool(ConfigModel):
+    """A tool call that a case has made."""
+
+    name: str = Field(min_length=1)
+    arguments: Any = Field(default_factory=dict)
+
+
+_GivenValue = str | int | float | bool | datetime | list[str] | dict[str, int] | dict[str, datetime]
+
+
+def _given(written: dict[str, Any]) -> dict[str, Any]:
+    for name, value in written.items():
+        if name not in FACTS:
+            raise ValueError(f"{name} is no fact; {_suggestion(name, FACTS)}")
+        if not conditions.fits(FACTS[name].kind, value):
+            raise ValueError(f"{name} is not of its kind ({FACTS[name].kind}); see docs/policies.md")
+    return written
+
+
 class Case(ConfigModel):
     """A test that the agent brings with it."""
 
-    say: str
+    say: str = ""
     expect: Outcome
     direction: Direction | None = None
     """Left out: the first of the agent's directions."""
+    calls: tuple[CalledTool, ...] = ()
+    """Tool calls of the message that says it."""
+    given: Annotated[dict[str, Any], AfterValidator(_given)] = Field(default_factory=dict)
+    """Facts by name, as `when` has them: `{model: gpt-5, session.findings: {credentials: 1}}`."""
+    times: Annotated[int, Field(ge=1, le=1_000)] = 1
+    """How often it happens, in one session of one user; what is expected is the last one's."""
 
 
 class Escalation(ConfigModel):
@@ -119,10 +213,18 @@ class AgentFile(ConfigModel):
     agent: Name
     role: AgentRole
     directions: Annotated[tuple[_Assessed, ...], BeforeValidator(_listed), Field(min_length=1)] = ("inlet",)
+    when: Annotated[str, Field(max_length=4_000), AfterValidator(conditions.checked)] | None = None
+    """CEL over the facts of docs/policies.md; where it is false the agent does not look."""
+    workspaces: Annotated[tuple[Name, ...] | dict[Name, AgentsOf], BeforeValidator(_workspaces)] = ()
+    """A list: the agent is these workspaces' own. A map: what it is to each, where the configuration says otherwise."""
     detect: Annotated[dict[Name, Detect], Field(min_length=1)]
     intent: Intent | dict[str, Intent | _ByDirection] = "flag"
+    critical: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = ()
+    """Categories whose block becomes an escalation: a person is to decide."""
+    instructions: str = Field(default="", max_length=20_000)
+    """For detectors that read instructions; those built in do not."""
     risk: Risk = "medium"
-    tags: tuple[str, ...] = ()
+    tags: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     message: str = Field(default="", max_length=1_000)
     inlet: Annotated[
         Literal["wait"],
@@ -136,12 +238,15 @@ class AgentFile(ConfigModel):
     """Left out: the policy processor's."""
     shadow: bool = False
     cases: tuple[Case, ...] = ()
-    when: Annotated[
-        None, _refused("conditions are not supported yet; leave `when` out and keep the agent's rules narrow")
-    ] = None
-    critical: Annotated[None, _refused("is not supported yet; give the category `escalate` under `intent` instead")] = (
-        None
-    )
+
+    @field_validator("critical")
+    @classmethod
+    def _critical_is_a_category(cls, written: tuple[str, ...], read: ValidationInfo) -> tuple[str, ...]:
+        categories = list(read.data.get("detect", ()))
+        for category in written if categories else ():
+            if category not in categories:
+                raise ValueError(f"{category} is not a category of `detect`; use {', '.join(categories)}")
+        return written
 
     @field_validator("intent", mode="before")
     @classmethod
@@ -154,7 +259,8 @@ class AgentFile(ConfigModel):
     def wish(self, category: str, direction: Direction) -> Intent:
         """What the agent wants where it found this category."""
         wishes = self.intent if isinstance(self.intent, str) else self.intent[category]
-        return wishes if isinstance(wishes, str) else wishes[direction]
+        wish = wishes if isinstance(wishes, str) else wishes[direction]
+        return "escalate" if wish == "block" and category in self.critical else wish
 
     def watches(self) -> tuple[Watch, ...]:
         return tuple(Watch(category, shape) for category, detect in self.detect.items() for shape in detect.shapes())
@@ -202,18 +308,22 @@ def _word_problem(word: object, path: tuple[str, ...], enforcer: bool) -> Iterat
         yield path, "redacting traffic is not supported yet; use `block` or `flag`, or make the agent an observer"
 
 
-def problems_of(error: ErrorDetails) -> Iterator[Problem]:
-    """A pydantic error in our words: path and remedy; never the value that was written."""
+def problems_of(error: ErrorDetails, model: type[ConfigModel] | None = None) -> Iterator[Problem]:
+    """A pydantic error in our words: path and remedy; never the value that was written.
+
+    `model`: what it is an error of, where that is no whole file.
+    """
     path = tuple(str(step) for step in error["loc"])
     context = error.get("ctx", {})
     match error["type"]:
         case "intents":
-            yield from cast(list[Problem], context["lines"])
+            lines = cast(list[Problem], context["lines"])
+            # A validator of the whole file's gives whole paths; one within `detect` those below its own.
+            yield from (((*path, *below) if path[:1] == ("detect",) else below, remedy) for below, remedy in lines)
         case "missing":
             yield path, "is missing; add it"
         case "extra_forbidden":
-            known = Detect if path[:1] == ("detect",) else Case if path[:1] == ("cases",) else AgentFile
-            yield path, f"is not a known key; {_suggestion(path[-1], known.model_fields)}"
+            yield path, f"is not a known key; {_suggestion(path[-1], _known_keys(path, model or AgentFile))}"
         case "value_error":
             yield path, str(context["error"])
         case "literal_error":
@@ -222,3 +332,20 @@ def problems_of(error: ErrorDetails) -> Iterator[Problem]:
             yield path, "must be text; put it in quotes"
         case _:
             yield path, f"{error['msg'][:1].lower()}{error['msg'][1:]}; see the policy files' section of the README"
+
+
+def _known_keys(path: tuple[str, ...], model: type[ConfigModel]) -> Mapping[str, object]:
+    """Of the model that the last step of the path is a key of."""
+    found: object = model
+    for step in path[:-1]:
+        # Other steps are names that the user gave, and places in lists.
+        if isinstance(found, type) and issubclass(found, ConfigModel) and step in found.model_fields:
+            found = _model_in(found.model_fields[step].annotation)
+    return found.model_fields if isinstance(found, type) and issubclass(found, ConfigModel) else {}
+
+
+def _model_in(annotation: object) -> type[ConfigModel] | None:
+    """The first one in `dict[str, Model]`, `tuple[Model, ...]`, `Model | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, ConfigModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _model_in(inner)) is not None), None)

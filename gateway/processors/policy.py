@@ -14,7 +14,8 @@ from gateway.model.message import Entry, RequestReading, ResponseReading
 from gateway.model.verdict import Assessment, Direction
 from gateway.policy.engine import Part, PolicySet
 from gateway.policy.judging import Gap
-from gateway.policy.load import load_agents
+from gateway.policy.load import Agent, PolicyErrors, load_agents
+from gateway.policy.workspaces import Workspaces, problems
 from gateway.units import ConfigModel, PositiveDuration
 
 
@@ -32,25 +33,39 @@ class PolicyConfig(ConfigModel):
     """How long a client waits for an agent that has no `timeout` of its own."""
 
 
-def policies_of(config: PolicyConfig) -> PolicySet:
-    """The agents of a configuration, compiled. Raises `PolicyErrors`."""
-    return PolicySet(load_agents(config.files), config.on_error, config.timeout)
+def policies_of(
+    config: PolicyConfig, workspaces: Workspaces | None = None, before: PolicySet | None = None
+) -> PolicySet:
+    """The agents of a configuration, compiled. Raises `PolicyErrors`. `before`: the set that they replace."""
+    agents = agents_of(config, workspaces or {})
+    return PolicySet(agents, config.on_error, config.timeout, workspaces=workspaces, before=before)
+
+
+def agents_of(config: PolicyConfig, workspaces: Workspaces) -> list[Agent]:
+    """Raises `PolicyErrors`, also of agents that do not fit together in a workspace."""
+    agents = load_agents(config.files)
+    if lines := list(problems(agents, workspaces)):
+        raise PolicyErrors(lines)
+    return agents
 
 
 class PolicyProcessor(Processor):
     def __init__(self, config: PolicyConfig, policies: PolicySet) -> None:
-        self.needs_reading = policies.asked("inlet", "inline")
-        self._asked_later = policies.asked("inlet", "tail")
-        self._asked_back = policies.asked("response")
         self._config = config
-        self._policies = policies
         self._counters: Counter[str] = Counter()
+        self.take(policies)
+
+    def take(self, policies: PolicySet) -> None:
+        """From now on these judge; an exchange that others have judged in line stays theirs."""
+        self._policies = policies
+        self.needs_reading = policies.inline
 
     def on_request(self, exchange: Exchange) -> None:
         """Enforcers, while the client waits. Linear and in memory, so nothing is awaited."""
         if not self.needs_reading:
             return
-        self._add(exchange, self._inlet(exchange, "inline", timed=True))
+        exchange.judges = self._policies
+        self._add(exchange, self._inlet(exchange, self._policies, "inline", timed=True))
         verdict = exchange.verdict
         if verdict.blocked and verdict.decisive is not None:
             exchange.refusal = _refusal(verdict.decisive)
@@ -58,48 +73,64 @@ class PolicyProcessor(Processor):
 
     def on_tail(self, exchange: Exchange) -> None:
         """Observers and shadows on the request, everybody on the response."""
+        policies: PolicySet = exchange.judges or self._policies
         said: list[Assessment] = []
-        if self.needs_reading and not any(each.direction == "inlet" for each in exchange.verdict.assessments):
+        if policies.inline and not any(each.direction == "inlet" for each in exchange.verdict.assessments):
             # Never asked in line: a passive exchange, or refused before it was our turn.
-            said += self._inlet(exchange, "inline", released=True)
-        if self._asked_later:
-            said += self._inlet(exchange, "tail", released=True)
-        if self._asked_back and exchange.response is not None and exchange.refusal is None:
-            said += self._response(exchange.response)
+            said += self._inlet(exchange, policies, "inline", released=True)
+        if policies.later:
+            said += self._inlet(exchange, policies, "tail", released=True)
+        if policies.back and exchange.response is not None and exchange.refusal is None:
+            said += self._response(exchange, policies, exchange.response)
         self._add(exchange, said)
+        if policies.learns:
+            policies.ended(exchange)
 
     def counters(self) -> dict[str, int]:
         """`assessed`, `flagged`, `escalated`, `blocked`, `incomplete`, `failures`, `detector_failures` …"""
         return {**self._counters, **self._policies.counters}
 
-    def _inlet(self, exchange: Exchange, part: Part, timed: bool = False, released: bool = False) -> list[Assessment]:
+    def _inlet(
+        self, exchange: Exchange, policies: PolicySet, part: Part, timed: bool = False, released: bool = False
+    ) -> list[Assessment]:
         reading = exchange.request
+        why = ""
         if not exchange.request_body.size and (reading is None or not reading.messages):
-            return self._policies.skipped("inlet", part, "the request has no body")
-        if reading is not None and reading.state == "off":
-            return self._policies.skipped("inlet", part, "content is not captured")
+            why = "the request has no body"
+        elif reading is not None and reading.state == "off":
+            why = "content is not captured"
+        if why:
+            return policies.skipped("inlet", part, why, timed=timed, released=released, exchange=exchange)
         if reading is None:
-            return self._assessed("inlet", (), part, self._gap(None), timed, released)
+            return self._assessed(exchange, policies, "inlet", (), part, self._gap(None), timed, released)
         entries = reading.messages
         if reading.system or reading.definitions:
             entries = [*reading.system, *reading.definitions, *entries]
         gap = None if reading.state == "full" else self._gap(reading)
-        return self._assessed("inlet", entries, part, gap, timed, released)
+        return self._assessed(exchange, policies, "inlet", entries, part, gap, timed, released)
 
-    def _response(self, reading: ResponseReading) -> list[Assessment]:
+    def _response(self, exchange: Exchange, policies: PolicySet, reading: ResponseReading) -> list[Assessment]:
         if reading.state == "off":
-            return self._policies.skipped("response", "all", "content is not captured")
+            return policies.skipped("response", "all", "content is not captured", released=True, exchange=exchange)
         gap = None if reading.state == "full" else self._gap(reading)
-        return self._assessed("response", reading.messages, "all", gap, False, True)
+        return self._assessed(exchange, policies, "response", reading.messages, "all", gap, False, True)
 
     def _assessed(
-        self, direction: Direction, entries: Sequence[Entry], part: Part, gap: Gap | None, timed: bool, released: bool
+        self,
+        exchange: Exchange,
+        policies: PolicySet,
+        direction: Direction,
+        entries: Sequence[Entry],
+        part: Part,
+        gap: Gap | None,
+        timed: bool,
+        released: bool,
     ) -> list[Assessment]:
         try:
-            return self._policies.assess(direction, entries, part, gap=gap, timed=timed, released=released)
+            return policies.assess(direction, entries, part, gap=gap, timed=timed, released=released, exchange=exchange)
         except Exception:  # `on_error` decides what our own mistake means, not the pipeline: counted, state on the span
             self._counters["failures"] += 1
-            return self._policies.failed(direction, part, released)
+            return policies.failed(direction, part, released, exchange)
 
     def _gap(self, reading: RequestReading | ResponseReading | None) -> Gap | None:
         if reading is None:

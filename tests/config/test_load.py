@@ -212,7 +212,7 @@ def test_a_wrong_reference_is_told(written: str, says: str) -> None:
         ("exporters: {ot/b: {}}", 'exporters::ot/b: unknown type "ot"; valid: kept, nop, out (did you mean out?)'),
         ("exporters: {'out/a b': {}}", "exporters::out/a b: is not a component id; write type or type/name, without spaces"),
         ("extensions: []", "extensions: is not a map; write the extensions by name, each with its settings below it"),
-        ("servce: {}", "servce: unknown key; valid: extensions, receivers, processors, exporters, service (did you mean service?)"),
+        ("servce: {}", "servce: unknown key; valid: extensions, receivers, processors, exporters, workspaces, service (did you mean service?)"),
         ("service: {workers: 0}", "service::workers: 0 is no number of workers; write 1 to 256, or auto for one a core"),
         ("service: {workers: 257}", "service::workers: 257 is no number of workers; write 1 to 256, or auto for one a core"),
         ("service: {workers: true}", "service::workers: True is no number of workers; write 1 to 256, or auto for one a core"),

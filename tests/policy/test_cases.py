@@ -6,7 +6,7 @@ import pytest
 
 from gateway.policy.cases import render, run_cases
 from gateway.policy.engine import PolicySet
-from gateway.policy.load import load_agents
+from gateway.policy.load import Agent, load_agents
 
 SHIPPED = str(Path(__file__).parents[2] / "policies" / "*.yaml")
 
@@ -26,8 +26,14 @@ def failing(tmp_path: Path) -> str:
 def test_shipped_agents_pass_their_own_cases() -> None:
     report = run_cases([SHIPPED])
     assert report.ok, render(report, color=False)
-    assert {line.agent for line in report.lines} == {"data-protector", "prompt-shield"}
+    assert {line.agent for line in report.lines} == {path.stem for path in Path(SHIPPED).parent.glob("*.yaml")}
     assert {line.expected for line in report.lines} == {"allowed", "flagged"}
+
+
+@pytest.mark.parametrize("agent", load_agents([SHIPPED]), ids=lambda agent: agent.name)
+def test_each_shipped_agent_only_watches_and_has_cases_of_both_kinds(agent: Agent) -> None:
+    assert agent.rules.role == "observer"
+    assert {case.expect for case in agent.rules.cases} == {"allowed", "flagged"}
 
 
 def test_shipped_agents_look_for_a_hundred_things() -> None:

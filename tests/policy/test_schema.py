@@ -51,8 +51,30 @@ def test_the_version_is_the_hash_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("changes", "path", "remedy"),
     [
-        ({"when": "'true'"}, "when", "leave `when` out"),
-        ({"critical": "[c]"}, "critical", "give the category `escalate`"),
+        ({"when": "provider =="}, "when", "mend the expression"),
+        ({"when": "provder == 'local'"}, "when", "did you mean provider?"),
+        ({"when": "request.nothing == 'x'"}, "when", "request.nothing is no fact"),
+        ({"when": "session.sequence == 'x'"}, "when", "compare what is of one type"),
+        ({"when": "session.findings['x']"}, "when", "gives int, not true or false"),
+        ({"when": "provider.lowercase() == 'x'"}, "when", "lowercase is no fact and no function"),
+        ({"when": "''"}, "when", "mend the expression"),
+        ({"when": "[a]"}, "when", "put it in quotes"),
+        ({"critical": "[d]"}, "critical", "use c"),
+        ({"workspaces": "['a b']"}, "workspaces", "not a name"),
+        ({"workspaces": "3"}, "workspaces", "write [research]"),
+        ({"workspaces": "{lab: off}"}, "workspaces", "use inherited, configurable, disabled"),
+        ({"detect": "{c: {tools: {}}}"}, "detect::c::tools", "give it allow, deny, arguments or repeats"),
+        ({"detect": "{c: {tools: {denny: [x]}}}"}, "detect::c::tools::denny", "did you mean deny?"),
+        ({"detect": "{c: {tools: {arguments: {f: {type: strnig}}}}}"}, "detect::c::tools::arguments", "f has no JSON"),
+        ({"detect": "{c: {tools: {arguments: {f: {$ref: 'http://x/y'}}}}}"}, "detect::c::tools::arguments", "mend it"),
+        ({"detect": "{c: {tools: {repeats: 1}}}"}, "detect::c::tools::repeats", "greater than or equal to 2"),
+        ({"detect": "{c: {usage: {by: user}}}"}, "detect::c::usage", "give it requests, tokens or cost"),
+        ({"detect": "{c: {usage: {cost: 1}}}"}, "detect::c::usage", "add prices"),
+        ({"detect": "{c: {services: {exceptions: [{}]}}}"}, "detect::c::services::exceptions::0", "fits every service"),
+        ({"detect": "{c: {tols: {deny: [x]}}}"}, "detect::c::tols", "did you mean tools?"),
+        ({"cases": "[{expect: allowed, given: {modl: x}}]"}, "cases::0::given", "did you mean model?"),
+        ({"cases": "[{expect: allowed, given: {model: 1}}]"}, "cases::0::given", "is not of its kind (string)"),
+        ({"cases": "[{expect: allowed, sya: x}]"}, "cases::0::sya", "did you mean say?"),
         ({"intent": "redact"}, "intent", "use `block` or `flag`"),
         ({"intent": "{c: {inlet: redact}}"}, "intent::c::inlet", "make the agent an observer"),
         ({"inlet": "parallel"}, "inlet", "use `inlet: wait`"),
@@ -75,7 +97,7 @@ def test_the_version_is_the_hash_of_the_file() -> None:
         ({"detect": "{c: {keywords: [12]}}"}, "detect::c::keywords::0", "put it in quotes"),
         ({"detect": "{c: {}}"}, "detect::c", "give it patterns"),
         ({"timeout": "5"}, "timeout", "300ms"),
-        ({"directons": "[inlet]"}, "directons", "did you mean directions?"),
+        ({"directons": "[inlet]"}, "directons", "did you mean directions"),
         ({"role": "watcher"}, "role", "'observer' or 'enforcer'"),
         ({"agent": "'a b'"}, "agent", "use up to 64 letters"),
     ],
@@ -91,7 +113,9 @@ def test_an_observer_may_wish_to_redact() -> None:
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    lines = lines_of(small(when="x", intent="redact", inlet="parallel", tmeout="1s", detect="{c: {patterns: ['(']}}"))
+    lines = lines_of(
+        small(when="x ==", intent="redact", inlet="parallel", tmeout="1s", detect="{c: {patterns: ['(']}}")
+    )
     assert len(lines) == 5
 
 
