@@ -136,6 +136,7 @@ SPANGATE_REQUEST_GENERATE: Final = "spangate.request.generate"
 what asks for nothing."""
 
 # [ours] On the evaluation event
+SPANGATE_AGENT_VERSION: Final = "spangate.agent.version"
 SPANGATE_ROLE: Final = "spangate.role"
 SPANGATE_DIRECTION: Final = "spangate.direction"
 SPANGATE_RISK: Final = "spangate.risk"

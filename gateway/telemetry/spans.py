@@ -299,6 +299,7 @@ def _evaluation(assessment: Assessment) -> EventBody:
         (sc.GEN_AI_EVALUATION_NAME, assessment.agent),
         (sc.GEN_AI_EVALUATION_SCORE_LABEL, assessment.intent),
         *explanation,
+        (sc.SPANGATE_AGENT_VERSION, assessment.version),
         (sc.SPANGATE_ROLE, assessment.role),
         (sc.SPANGATE_DIRECTION, assessment.direction),
         (sc.SPANGATE_RISK, assessment.risk),
