@@ -70,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("paths", nargs="*", metavar="PATH", default=["policies/*.yaml"])
     test.set_defaults(command=_policy_test)
 
+    replay = policy.add_parser("replay", help="what agents would have said of stored traffic")
+    _add_config(replay)
+    replay.add_argument("--policy", action="append", required=True, metavar="FILE", help="may be repeated")
+    replay.add_argument("--since", type=_duration, default="24h", metavar="DURATION", help="such as 45m, 24h, 30d")
+    replay.set_defaults(command=_policy_replay)
     schema = policy.add_parser("schema", help="print the language of policy files as JSON Schema, for editors")
     schema.set_defaults(command=_policy_schema)
 
@@ -147,6 +152,15 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
+
+
+def _duration(text: str) -> float:
+    from gateway.units import seconds
+
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _config(arguments: argparse.Namespace, warn: bool = False) -> Config:
@@ -261,6 +275,14 @@ def _policy_test(arguments: argparse.Namespace) -> int:
         raise ConfigErrors(list(errors.lines), []) from errors
     print(render(report, sys.stdout.isatty()))
     return 0 if report.ok else 1
+
+
+def _policy_replay(arguments: argparse.Namespace) -> int:
+    from gateway.commands.policy_replay import replay
+
+    storage = _storage(arguments)
+    redacted = storage.content == "redacted"
+    return replay(storage.path, arguments.policy, sys.stdout, since_s=arguments.since, redacted=redacted)
 
 
 def _policy_schema(arguments: argparse.Namespace) -> int:

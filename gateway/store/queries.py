@@ -124,6 +124,12 @@ class Reader:
         with self._connection() as connection:
             return _read(connection, ExchangeRow, "exchanges WHERE n > ? ORDER BY n LIMIT ?", (after, _bounded(limit)))
 
+    def before(self, started_ns: int) -> int:
+        """The number ahead of the first exchange stored that began at this time or later; Unix time."""
+        with self._connection() as connection:
+            found = connection.execute("SELECT min(n) FROM exchanges WHERE started_ns >= ?", (started_ns,)).fetchone()
+        return int(found[0]) - 1 if found[0] is not None else self.newest()
+
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
