@@ -10,7 +10,7 @@ from time import perf_counter
 
 from gateway.contracts import SkippedError
 from gateway.model.verdict import Assessment
-from gateway.policy.judging import NO_ANSWERS, NOTHING, Answers, Gap, Look, Panel, Seat, judged, skipped
+from gateway.policy.judging import NO_ANSWERS, NOTHING, Answers, Gap, Look, Panel, Seat, clean_after, judged, skipped
 from gateway.policy.load import Agent
 from gateway.policy.sight import Seen
 
@@ -33,30 +33,30 @@ def judged_apart(
 ) -> list[Assessment]:
     """One assessment an agent, in their order. `look` scans the messages, and is called once at most."""
     began = perf_counter()
-    said: list[Assessment | None] = [None] * len(panel.seats)
-    blocking = ""
-    for number in panel.quick:
-        seat = panel.seats[number]
-        answers = _answers(seat, sight, timed, counters)
-        found = said[number] = _without_a_look(seat, answers, gap, timed, released, _since(began))
-        if timed and found.outcome == "blocked":
-            blocking = blocking or found.agent
-    if blocking:
+    seats = panel.seats
+    answers = {number: _answers(seats[number], sight, timed, counters) for number in panel.quick}
+    took_ms = _since(began)
+    said = {
+        number: _without_a_look(seats[number], answer, gap, timed, released, took_ms)
+        for number, answer in answers.items()
+    }
+    if timed and (blocking := next((each.agent for each in said.values() if each.outcome == "blocked"), "")):
         moot = f"{blocking} has blocked it already"
-        return [found or skipped(seat, moot) for seat, found in zip(panel.seats, said, strict=True)]
+        return [said.get(number) or skipped(seat, moot) for number, seat in enumerate(seats)]
     waiting: list[tuple[int, Answers]] = []
     for number in panel.scanning:
-        seat = panel.seats[number]
-        answers = _answers(seat, sight, timed, counters) if seat.asks else NO_ANSWERS
-        if answers is None or answers.failed == _CONDITION:
-            said[number] = _without_a_look(seat, answers, gap, timed, released, _since(began))
+        seat = seats[number]
+        answer = _answers(seat, sight, timed, counters) if seat.asks else NO_ANSWERS
+        if answer is None or answer.failed == _CONDITION:
+            said[number] = _without_a_look(seat, answer, gap, timed, released, took_ms)
         else:
-            waiting.append((number, answers))
-    looked = look() if waiting else NOTHING
-    took_ms = _since(began)
-    for number, answers in waiting:
-        said[number] = judged(panel.seats[number], looked, gap, timed, released, took_ms, answers)
-    return [found for found in said if found is not None]
+            waiting.append((number, answer))
+    if waiting:
+        looked = look()
+        took_ms = _since(began)
+        for number, answer in waiting:
+            said[number] = judged(seats[number], looked, gap, timed, released, took_ms, answer)
+    return [said[number] for number in panel.order]
 
 
 def asked_without_texts(
@@ -125,6 +125,8 @@ def _detected(agent: Agent, sight: Seen, counters: Counter[str]) -> Answers:
 def _without_a_look(
     seat: Seat, answers: Answers | None, gap: Gap | None, timed: bool, released: bool, took_ms: float
 ) -> Assessment:
+    if answers is NO_ANSWERS and gap is None:
+        return clean_after(seat, took_ms)
     if answers is None:
         return _not_meant(seat)
     return judged(seat, NOTHING, gap, timed, released, took_ms, answers)

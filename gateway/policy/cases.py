@@ -10,9 +10,9 @@ from gateway.model.exchange import Captured, Exchange
 from gateway.model.message import Entry, Message, Part, RequestReading, ResponseReading, Text, ToolCall
 from gateway.model.session import SessionRef
 from gateway.model.verdict import Direction, Outcome
+from gateway.policy.case import Case
 from gateway.policy.engine import PolicySet
 from gateway.policy.load import Agent, load_agents
-from gateway.policy.schema import Case
 from gateway.policy.workspaces import own
 
 DEFAULT_PATHS = ("policies/*.yaml",)

@@ -96,10 +96,11 @@ NO_ANSWERS = Answers()
 class Panel:
     """The agents of one part that look at one direction."""
 
-    __slots__ = ("_cleans", "apart", "patience_s", "quick", "scanning", "seats")
+    __slots__ = ("_cleans", "apart", "order", "patience_s", "quick", "scanning", "seats")
 
     def __init__(self, seats: Sequence[Seat]) -> None:
         self.seats = tuple(seats)
+        self.order = range(len(self.seats))
         self.quick = tuple(number for number, seat in enumerate(seats) if not seat.watches)
         """Those that need no scan, by their place among the seats."""
         self.scanning = tuple(number for number, seat in enumerate(seats) if seat.watches)
@@ -173,7 +174,7 @@ def judged(
 ) -> Assessment:
     """One agent's assessment of what was found."""
     if look is NOTHING and gap is None and answers is NO_ANSWERS:
-        return _clean(seat, took_ms)
+        return clean_after(seat, took_ms)
     rules = seat.agent.rules
     hits = [
         (category, name, f"{look.totals[shape]}{'+' if shape in look.cut else ''}")
@@ -224,7 +225,7 @@ def judged(
     )
 
 
-def _clean(seat: Seat, took_ms: float) -> Assessment:
+def clean_after(seat: Seat, took_ms: float) -> Assessment:
     made = seat.cleans.get(took_ms)
     if made is None:
         if len(seat.cleans) >= _CLEANS_LIMIT:

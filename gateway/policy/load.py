@@ -15,7 +15,8 @@ from gateway.contracts import Detector
 from gateway.policy.conditions import Condition, compiled
 from gateway.policy.detectors.known import DetectorConfig
 from gateway.policy.detectors.shape import Watch
-from gateway.policy.schema import AgentFile, problems_of
+from gateway.policy.problems import problems_of
+from gateway.policy.schema import AgentFile
 from gateway.policy.workspaces import own
 
 
@@ -102,7 +103,7 @@ def read_agent(source: str, content: bytes) -> Agent:
         rules = AgentFile.model_validate(tree)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        problems = [problem for detail in details for problem in problems_of(detail)]
+        problems = [problem for detail in details for problem in problems_of(detail, AgentFile)]
         raise PolicyErrors([f"{'::'.join((source, *path))}: {remedy}" for path, remedy in problems]) from None
     equipment = _equipment(source, rules, lines)
     if lines:

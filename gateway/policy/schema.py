@@ -1,10 +1,8 @@
 """Policy files: what a user may write, and every mistake at once with file, path and remedy. Judges no traffic."""
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Annotated, Any, Literal, Self, cast, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -16,10 +14,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
-from gateway.model.verdict import INTENTS, AgentRole, Direction, Intent, Outcome, Risk
+from gateway.model.verdict import INTENTS, AgentRole, Direction, Intent, Risk
 from gateway.policy import conditions
+from gateway.policy.case import Case
 from gateway.policy.detectors.entities import ENTITIES
 from gateway.policy.detectors.known import DetectorConfig, detector_type, found_by_entry_point
 from gateway.policy.detectors.patterns import checked_pattern, keyword_shape, pattern_shape
@@ -28,7 +27,7 @@ from gateway.policy.detectors.services import ServicesConfig
 from gateway.policy.detectors.shape import Shape, Watch
 from gateway.policy.detectors.tools import ToolsConfig
 from gateway.policy.detectors.usage import UsageConfig
-from gateway.policy.facts import FACTS
+from gateway.policy.problems import Problem, problems_of, suggestion
 from gateway.policy.workspaces import AgentsOf
 from gateway.units import ConfigModel, PositiveDuration
 
@@ -79,15 +78,10 @@ def _keyword(written: str) -> str:
 def _known(names: Mapping[str, Shape], kind: str) -> Callable[[str], str]:
     def check(written: str) -> str:
         if written not in names:
-            raise ValueError(f"is no known {kind}; {_suggestion(written, names)}, or use `patterns`")
+            raise ValueError(f"is no known {kind}; {suggestion(written, names)}, or use `patterns`")
         return written
 
     return check
-
-
-def _suggestion(written: str, names: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(written, names, n=3)
-    return f"did you mean {' or '.join(close)}?" if close else f"use one of {', '.join(sorted(names))}"
 
 
 Name = Annotated[str, AfterValidator(_name)]
@@ -144,51 +138,22 @@ class Detect(ConfigModel):
 def _other_detector(name: str, written: object) -> DetectorConfig:
     try:
         found = detector_type(name)
-        if found is not None:
-            return found.model_validate(written)
+    except ValueError as error:
+        raise _at([((name,), str(error))]) from error
+    if found is None:
+        known = {**Detect.model_fields, **found_by_entry_point()}
+        raise _at([((name,), f"is no known detector; {suggestion(name, known)}")])
+    try:
+        return found.model_validate(written)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         lines = [((name, *path), remedy) for detail in details for path, remedy in problems_of(detail, found)]
-        raise PydanticCustomError("intents", "see lines", {"lines": lines}) from None
-    except ValueError as error:
-        raise PydanticCustomError("intents", "see lines", {"lines": [((name,), str(error))]}) from error
-    known = {**Detect.model_fields, **found_by_entry_point()}
-    remedy = f"is no known detector; {_suggestion(name, known)}"
-    raise PydanticCustomError("intents", "see lines", {"lines": [((name,), remedy)]})
+        raise _at(lines) from None
 
 
-class CalledTool(ConfigModel):
-    """A tool call that a case has made."""
-
-    name: str = Field(min_length=1)
-    arguments: Any = Field(default_factory=dict)
-
-
-_GivenValue = str | int | float | bool | datetime | list[str] | dict[str, int] | dict[str, datetime]
-
-
-def _given(written: dict[str, Any]) -> dict[str, Any]:
-    for name, value in written.items():
-        if name not in FACTS:
-            raise ValueError(f"{name} is no fact; {_suggestion(name, FACTS)}")
-        if not conditions.fits(FACTS[name].kind, value):
-            raise ValueError(f"{name} is not of its kind ({FACTS[name].kind}); see docs/policies.md")
-    return written
-
-
-class Case(ConfigModel):
-    """A test that the agent brings with it."""
-
-    say: str = ""
-    expect: Outcome
-    direction: Direction | None = None
-    """Left out: the first of the agent's directions."""
-    calls: tuple[CalledTool, ...] = ()
-    """Tool calls of the message that says it."""
-    given: Annotated[dict[str, Any], AfterValidator(_given)] = Field(default_factory=dict)
-    """Facts by name, as `when` has them: `{model: gpt-5, session.findings: {credentials: 1}}`."""
-    times: Annotated[int, Field(ge=1, le=1_000)] = 1
-    """How often it happens, in one session of one user; what is expected is the last one's."""
+def _at(lines: Sequence[Problem]) -> PydanticCustomError:
+    """Several mistakes, each with its own path."""
+    return PydanticCustomError("lines", "see lines", {"lines": [*lines]})
 
 
 class Escalation(ConfigModel):
@@ -253,7 +218,7 @@ class AgentFile(ConfigModel):
     def _intents_spelled_well(cls, written: object, read: ValidationInfo) -> object:
         problems = list(_intent_problems(written, read.data))
         if problems:
-            raise PydanticCustomError("intents", "see lines", {"lines": problems})
+            raise _at(problems)
         return written
 
     def wish(self, category: str, direction: Direction) -> Intent:
@@ -264,10 +229,6 @@ class AgentFile(ConfigModel):
 
     def watches(self) -> tuple[Watch, ...]:
         return tuple(Watch(category, shape) for category, detect in self.detect.items() for shape in detect.shapes())
-
-
-Problem = tuple[tuple[str, ...], str]
-"""Path, and what is wrong there with its remedy."""
 
 
 def _intent_problems(intents: object, read: Mapping[str, Any]) -> Iterator[Problem]:
@@ -306,46 +267,3 @@ def _word_problem(word: object, path: tuple[str, ...], enforcer: bool) -> Iterat
         yield path, f"is not an intent; use one of {', '.join(INTENTS)}"
     elif word == "redact" and enforcer:
         yield path, "redacting traffic is not supported yet; use `block` or `flag`, or make the agent an observer"
-
-
-def problems_of(error: ErrorDetails, model: type[ConfigModel] | None = None) -> Iterator[Problem]:
-    """A pydantic error in our words: path and remedy; never the value that was written.
-
-    `model`: what it is an error of, where that is no whole file.
-    """
-    path = tuple(str(step) for step in error["loc"])
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "intents":
-            lines = cast(list[Problem], context["lines"])
-            # A validator of the whole file's gives whole paths; one within `detect` those below its own.
-            yield from (((*path, *below) if path[:1] == ("detect",) else below, remedy) for below, remedy in lines)
-        case "missing":
-            yield path, "is missing; add it"
-        case "extra_forbidden":
-            yield path, f"is not a known key; {_suggestion(path[-1], _known_keys(path, model or AgentFile))}"
-        case "value_error":
-            yield path, str(context["error"])
-        case "literal_error":
-            yield path, f"must be {context['expected']}"
-        case "string_type":
-            yield path, "must be text; put it in quotes"
-        case _:
-            yield path, f"{error['msg'][:1].lower()}{error['msg'][1:]}; see the policy files' section of the README"
-
-
-def _known_keys(path: tuple[str, ...], model: type[ConfigModel]) -> Mapping[str, object]:
-    """Of the model that the last step of the path is a key of."""
-    found: object = model
-    for step in path[:-1]:
-        # Other steps are names that the user gave, and places in lists.
-        if isinstance(found, type) and issubclass(found, ConfigModel) and step in found.model_fields:
-            found = _model_in(found.model_fields[step].annotation)
-    return found.model_fields if isinstance(found, type) and issubclass(found, ConfigModel) else {}
-
-
-def _model_in(annotation: object) -> type[ConfigModel] | None:
-    """The first one in `dict[str, Model]`, `tuple[Model, ...]`, `Model | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, ConfigModel):
-        return annotation
-    return next((found for inner in get_args(annotation) if (found := _model_in(inner)) is not None), None)

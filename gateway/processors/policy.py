@@ -18,6 +18,8 @@ from gateway.policy.load import Agent, PolicyErrors, load_agents
 from gateway.policy.workspaces import Workspaces, problems
 from gateway.units import ConfigModel, PositiveDuration
 
+_INCOMPLETE = frozenset({"timed_out", "failed_open", "failed_closed"})
+
 
 class PolicyConfig(ConfigModel):
     """`processors.policy`."""
@@ -144,7 +146,7 @@ class PolicyProcessor(Processor):
     def _add(self, exchange: Exchange, assessments: Sequence[Assessment]) -> None:
         self._counters["assessed"] += len(assessments)
         for assessment in assessments:
-            if assessment.outcome != "allowed" or assessment.state != "evaluated":
+            if assessment.outcome != "allowed" or assessment.state in _INCOMPLETE:
                 break
         else:
             # As nearly always: what everybody allows changes no outcome, no counter.
@@ -154,7 +156,7 @@ class PolicyProcessor(Processor):
             exchange.verdict.add(assessment)
             if assessment.outcome in ("flagged", "escalated"):
                 self._counters[assessment.outcome] += 1
-            if assessment.state in ("timed_out", "failed_open", "failed_closed"):
+            if assessment.state in _INCOMPLETE:
                 self._counters["incomplete"] += 1
 
 

@@ -103,6 +103,7 @@ async def test_each_exchange_is_judged_by_one_set_while_the_folder_is_replaced(
         async def flow() -> None:
             while flowing:
                 await traffic.call()
+                await asyncio.sleep(_POLL_S)
 
         streams = [asyncio.create_task(flow()) for _ in range(4)]
         await refused_by(asked, "This is set 1.")
@@ -111,6 +112,7 @@ async def test_each_exchange_is_judged_by_one_set_while_the_folder_is_replaced(
             await refused_by(asked, f"This is set {number}.")
         flowing = False
         await asyncio.gather(*streams)
+    await reloading.stores(len({*traffic.exchanges, *asked.exchanges}))
     await reloading.stop()
     assert set(traffic.statuses) == {200}
     by_exchange = judged(tmp_path)

@@ -289,6 +289,33 @@ def test_what_is_configured_but_not_used_is_a_warning() -> None:
     )
 
 
+def test_workspaces_say_what_agents_are_to_them() -> None:
+    config = loaded("workspaces: {default: , research: {agents: configurable}, shop: {}}")
+    said = {name: workspace.agents for name, workspace in config.workspaces.items()}
+    assert said == {"default": "inherited", "research": "configurable", "shop": "inherited"}
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("workspaces: {'a b': {}}", "workspaces::a b: is not a name"),
+        ("workspaces: {lab: {agents: none}}", "workspaces::lab::agents: "),
+        ("workspaces: {lab: {agnets: disabled}}", "workspaces::lab::agnets: "),
+        ("workspaces: [lab]", "workspaces: is not a map"),
+    ],
+)
+def test_a_workspace_that_is_none_is_told(text: str, error: str) -> None:
+    [told] = errors_of(text)
+    assert told.startswith(error)
+
+
+def test_a_workspace_without_agents_is_a_warning_since_anybody_may_name_it() -> None:
+    config = loaded("workspaces: {lab: {agents: disabled}}")
+    [warning] = config.warnings
+    assert warning.startswith("workspaces::lab: no policy agent judges there")
+    assert "x-workspace: lab" in warning
+
+
 def test_policy_files_that_match_nothing_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").touch()
     loaded(f"processors: {{judge: {{files: ['{tmp_path}/*.yaml']}}}}")

@@ -1,6 +1,7 @@
 """The policy processor on whole exchanges."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -179,6 +180,69 @@ def test_our_own_mistake_follows_on_error(said: Say, agent: Make) -> None:
     assert [(a.outcome, a.state) for a in open_.verdict.assessments] == [("flagged", "failed_open")]
     assert closed.refusal is not None
     assert policy.counters()["failures"] == 1
+
+
+def test_an_exchange_that_was_judged_in_line_stays_with_its_judges(said: Say, agent: Make) -> None:
+    first, second = (
+        PolicySet([agent("a", message=f"set {number}", directions="[inlet, response]"), agent("b", role="observer")])
+        for number in (1, 2)
+    )
+    begun, later = (exchange(said("owl"), answer=[said("nightjar")]) for _ in range(2))
+    policy = PolicyProcessor(PolicyConfig(), first)
+    policy.on_request(begun)
+    policy.take(second)
+    policy.on_request(later)
+    for each in (begun, later):
+        policy.on_tail(each)
+    for each, judges in ((begun, first), (later, second)):
+        versions = {assessment.version for assessment in each.verdict.assessments}
+        assert versions == {judging.version for judging in judges.agents}
+        assert len(each.verdict.assessments) == 3
+
+
+def test_the_first_enforcer_that_comes_with_a_reload_is_asked_in_line(said: Say, agent: Make) -> None:
+    policy = processor(agent(role="observer"))
+    before = policy.needs_reading
+    policy.take(PolicySet([agent()], sensitive=()))
+    assert (before, policy.needs_reading) == (False, True)
+    judged = exchange(said("nightjar"))
+    policy.on_request(judged)
+    assert judged.refusal is not None
+
+
+def test_a_refused_user_reads_what_is_approved_instead(agent: Make) -> None:
+    judged = exchange()
+    judged.provider = "openai"
+    gate = agent(detect="{c: {services: {exceptions: [{provider: openai, instead: azure}]}}}", message="Not here.")
+    processor(gate).on_request(judged)
+    assert judged.refusal is not None
+    assert judged.refusal.message == "Blocked by policy agent keeper: c: service:denied. Not here. Use azure instead."
+
+
+def test_what_needs_no_text_is_asked_of_a_request_without_a_body(agent: Make) -> None:
+    poll = exchange()
+    poll.request_body = Captured(100)
+    poll.request = None
+    poll.provider = "openai"
+    gate = agent(detect="{c: {services: {exceptions: [{provider: openai}]}}}")
+    processor(gate, agent("texts")).on_request(poll)
+    assert poll.refusal is not None
+    assert [each.state for each in poll.verdict.assessments] == ["evaluated", "skipped"]
+
+
+def test_a_body_that_is_not_read_whole_is_a_gap_for_agents_with_other_detectors_too(said: Say, agent: Make) -> None:
+    judged = exchange(said("raw"), state="unreadable")
+    processor(agent(detect="{c: {tools: {deny: [bash]}}}"), unreadable="block").on_request(judged)
+    assert judged.outcome == "blocked"
+
+
+def test_agents_that_do_not_fit_into_their_workspaces_are_no_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("agent: a\nrole: observer\ndetect: {c: {keywords: x}}\nworkspaces: [lab]")
+    config = PolicyConfig(files=(str(file),))
+    with pytest.raises(ValueError, match="lab has no agents of its own"):
+        policies_of(config)
+    assert policies_of(config, {"lab": "configurable"}).agents[0].name == "a"
 
 
 def test_the_configuration_names_files() -> None:
