@@ -172,6 +172,10 @@ class Detector(Protocol):
         """On the tail, once an exchange, after everybody was asked: what is to be remembered of it."""
         return
 
+    def counters(self) -> dict[str, int]:
+        """What it did and what it forgot, for health and metrics."""
+        return {}
+
 
 class Exporter(Protocol):
     """Takes finished exchanges away. `export` never blocks and never raises: it queues, or drops and counts."""

@@ -209,6 +209,14 @@ class PolicySet:
             except Exception:  # the boundary to detectors: what they fail to remember is counted
                 self.counters["detector_failures"] += 1
 
+    def counted(self) -> dict[str, int]:
+        """What it did, and what had to be forgotten; of a detector by agent and category."""
+        counted = {**self.counters, **self._memory.counters}
+        for agent in self.agents:
+            for category, _, _, detector in agent.equipment:
+                counted |= {f"{agent.name}.{category}.{what}": count for what, count in detector.counters().items()}
+        return counted
+
     def _panel(self, direction: Direction, part: Part, exchange: Exchange | None) -> Panel:
         workspace = exchange.workspace if exchange is not None else ""
         return self._special.get(workspace, self._panels)[direction, part]

@@ -90,7 +90,7 @@ class PolicyProcessor(Processor):
 
     def counters(self) -> dict[str, int]:
         """`assessed`, `flagged`, `escalated`, `blocked`, `incomplete`, `failures`, `detector_failures` …"""
-        return {**self._counters, **self._policies.counters}
+        return {**self._counters, **self._policies.counted()}
 
     def _inlet(
         self, exchange: Exchange, policies: PolicySet, part: Part, timed: bool = False, released: bool = False

@@ -172,6 +172,7 @@ def test_a_flood_of_strangers_is_forgotten_not_kept(agent: Make, call: Call, mon
         used(policies, call(principal=f"k{number}"))
     [detector] = [each.detector for each in policies.agents[0].equipment]
     assert len(detector._counted) == 3  # type: ignore[attr-defined]
+    assert policies.counted() == {"keeper.c.callers_forgotten": 7}
 
 
 def test_what_was_counted_goes_on_after_a_reload_unless_its_rule_is_another(agent: Make, call: Call) -> None:

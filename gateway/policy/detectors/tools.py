@@ -96,6 +96,7 @@ class Repetition(Tools):
         assert config.repeats is not None
         self._repeats = config.repeats
         self._called: OrderedDict[tuple[str, str], OrderedDict[bytes, int]] = OrderedDict()
+        self._forgotten = 0
 
     def ended(self, sight: Sight) -> None:
         calls = calls_in(sight.exchange.response.messages) if sight.exchange.response is not None else ()
@@ -109,8 +110,13 @@ class Repetition(Tools):
             called.move_to_end(call.digest)
         while len(called) > _CALLS:
             called.popitem(last=False)
+            self._forgotten += 1
         if len(self._called) > _SESSIONS:
-            self._called.popitem(last=False)
+            self._forgotten += len(self._called.popitem(last=False)[1])
+
+    def counters(self) -> dict[str, int]:
+        """`calls_forgotten`."""
+        return {"calls_forgotten": self._forgotten} if self._forgotten else {}
 
     def _counts(self, sight: Sight, calls: Sequence[Call]) -> dict[str, int]:
         return {**super()._counts(sight, calls), "tool:repeated": self._repeated(sight, calls)}

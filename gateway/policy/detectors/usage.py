@@ -65,6 +65,7 @@ class RequestCounts(Detector):
         limits = (("usage:requests", config.requests), ("usage:tokens", config.tokens), ("usage:cost", config.cost))
         self._limits = [(index, Finding(name), limit) for index, (name, limit) in enumerate(limits) if limit]
         self._counted: OrderedDict[tuple[str, str], _Counted] = OrderedDict()
+        self._forgotten = 0
 
     def findings(self, sight: Sight) -> Sequence[Finding]:
         if sight.direction != "inlet":
@@ -80,6 +81,10 @@ class RequestCounts(Detector):
             if counted[_BEFORE + index] * share + counted[_NOW + index] > limit
         ]
 
+    def counters(self) -> dict[str, int]:
+        """`callers_forgotten`."""
+        return {"callers_forgotten": self._forgotten} if self._forgotten else {}
+
     def _of(self, sight: Sight) -> _Counted | None:
         """None where it is nobody's: an unknown user is not one who can be counted."""
         exchange = sight.exchange
@@ -92,6 +97,7 @@ class RequestCounts(Detector):
         if counted is None:
             if len(self._counted) >= _REMEMBERED:
                 self._counted.popitem(last=False)
+                self._forgotten += 1
             counted = self._counted[key] = [window, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
             return counted
         self._counted.move_to_end(key)
