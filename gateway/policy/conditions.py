@@ -5,12 +5,13 @@ an error at load, and only what a rule names is looked up.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
 from gateway.contracts import Fact
+from gateway.model import semconv as sc
 from gateway.policy.facts import FACTS, Kind, unknown
 
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\s*\.\s*[A-Za-z_]\w*)*")
@@ -18,6 +19,12 @@ _ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 _OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '([^']*)'")
 _MOST_SHOWN = 3
+_REMEMBERED = 256
+_NEW_EACH_TIME = frozenset(
+    {name for name, fact in FACTS.items() if fact.kind in ("int", "double", "timestamp")}
+    | {sc.SESSION_ID, "request.path"}
+)
+"""Facts of which hardly any comes twice: a condition on them is evaluated each time."""
 
 
 class ConditionError(Exception):
@@ -25,7 +32,7 @@ class ConditionError(Exception):
 
 
 class Condition:
-    """Stateless: agents that say the same share one."""
+    """A pure function of facts: agents that say the same share one, and what repeats is evaluated once."""
 
     def __init__(self, expression: str) -> None:
         """Raises ValueError with what is wrong and the remedy."""
@@ -38,10 +45,27 @@ class Condition:
             raise ValueError(f"gives {result.name().lower()}, not true or false; compare it with something")
         self.names = tuple(_names_in(expression))
         """The facts it may ask for."""
+        self._repeats = _NEW_EACH_TIME.isdisjoint(self.names)
+        self._known: dict[tuple[object, ...], bool] = {}
 
     def holds(self, fact: Callable[[str], Fact]) -> bool:
         """Raises ConditionError."""
-        result = self._program.eval(data={name: fact(name) for name in self.names}).value()
+        values = [fact(name) for name in self.names]
+        if not self._repeats:
+            return self._evaluated(values)
+        try:
+            said = tuple([value or None for value in values])  # an empty map is as good as none
+            known = self._known.get(said)
+        except TypeError:  # a list or map with something in it
+            return self._evaluated(values)
+        if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = self._known[said] = self._evaluated(values)
+        return known
+
+    def _evaluated(self, values: Sequence[Fact]) -> bool:
+        result = self._program.eval(data=dict(zip(self.names, values, strict=True))).value()
         if result is True or result is False:
             return bool(result)
         raise ConditionError("it cannot be evaluated")  # what the library says of it may quote a value

@@ -101,6 +101,32 @@ def test_what_cannot_be_evaluated_is_said_without_its_values(call: Call, rule: s
         compiled(rule).holds(Seen(call(user="secret"), "inlet", ()).fact)
 
 
+def test_what_is_remembered_is_of_the_same_facts() -> None:
+    rule = compiled("user == 'ada' || 'bash' in tools || has(session.findings.c) || request.stream")
+    nothing: dict[str, Fact] = {"user": "", "tools": [], "session.findings": {}, "request.stream": False}
+    for facts, holds in (
+        ({}, False),
+        ({"user": "ada"}, True),
+        ({"user": "bob"}, False),
+        ({"tools": ["bash"]}, True),
+        ({"tools": ["ls"]}, False),
+        ({"session.findings": {"c": 1}}, True),
+        ({"request.stream": True}, True),
+    ):
+        said = nothing | facts
+        assert [rule.holds(said.__getitem__) for _ in range(2)] == [holds, holds], facts
+    for number in range(1_000):
+        assert not rule.holds((nothing | {"user": f"u{number}"}).__getitem__)
+    assert len(rule._known) <= 256
+
+
+def test_lists_in_lists_take_no_time_that_others_wait_for() -> None:
+    rule = compiled("tools.exists(a, tools.exists(b, tools.exists(c, a + b + c == 'x')))")
+    assert rule.holds(lambda _: ["t"] * 10) is False
+    with pytest.raises(RuntimeError, match="budget"):
+        rule.holds(lambda _: ["t"] * 1_000)
+
+
 def test_an_agent_that_is_not_meant_is_skipped_and_looks_at_nothing(said: Say, agent: Make, call: Call) -> None:
     policies = judging(agent(when="provider == 'local'"))
     skipped = only(policies.assess("inlet", [said("nightjar")], exchange=call()))

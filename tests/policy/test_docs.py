@@ -60,6 +60,12 @@ def facts_table() -> list[str]:
     return ["| fact | type | |", "| --- | --- | --- |", *rows]
 
 
+def test_detectors_are_among_the_components(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["components"]) == 0
+    listed = capsys.readouterr().out.partition("\ndetectors\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == ["tools", "usage", "services"]
+
+
 def test_the_schema_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["policy", "schema"]) == 0
     fresh = "write it anew: .venv/bin/spangate policy schema > docs/policy.schema.json"
