@@ -18,7 +18,8 @@ from gateway.model.verdict import OUTCOMES, Assessment, Direction, Outcome
 from gateway.policy.engine import PolicySet
 from gateway.policy.load import Agent, PolicyErrors, load_agents
 from gateway.providers.known import entry_of
-from gateway.store.queries import MAX_PAGE, ExchangeRow, MessageRow, Reader, Turn
+from gateway.store.found import ExchangeRow, MessageRow, Turn
+from gateway.store.queries import MAX_PAGE, Reader
 from gateway.store.reading import moment
 
 _EXAMPLES = 5
@@ -163,7 +164,7 @@ def _exchange(turn: Turn, known: _Known) -> Exchange:
     made.provider, made.api, made.operation = row.provider, row.api, row.operation
     made.workspace, made.user, made.origin, made.service = row.workspace, row.user, row.origin, row.service
     made.participant = row.participant  # type: ignore[assignment] # one of ours, as it was stored
-    made.status = row.status
+    made.status, made.cost_nusd = row.status, row.cost_nusd
     made.session = SessionRef(
         row.session_id,
         row.session_source,  # type: ignore[arg-type] # the same

@@ -28,6 +28,7 @@ def check_together(components: Components, registry: Registry, report: Report) -
     _warn_of_unused(components.joints, components, report)
     _check_workers(components, report)
     _warn_of_disabled(components, report)
+    _warn_of_late_cost(components.joints, report)
 
 
 def _check_pipelines(service: ServiceConfig, components: Components, registry: Registry, report: Report) -> None:
@@ -119,6 +120,15 @@ def _check_workers(components: Components, report: Report) -> None:
             "add session_state: {url: lmdb:./data/state} to the extensions, or write 1"
         )
         report.error(("service", "workers"), text)
+
+
+def _warn_of_late_cost(service: ServiceConfig, report: Report) -> None:
+    """Agents that limit cost would see none, and say nothing."""
+    for name, pipeline in service.pipelines.items():
+        types = [type_of(member) for member in pipeline.processors]
+        if "cost" in types and "policy" in types and types.index("cost") > types.index("policy"):
+            text = "cost stands behind policy, so that agents do not see what calls cost; write it ahead"
+            report.warn(("service", "pipelines", name, "processors"), text)
 
 
 def _warn_of_disabled(components: Components, report: Report) -> None:

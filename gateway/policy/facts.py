@@ -64,6 +64,10 @@ def _tokens(field: Literal["input_tokens", "output_tokens"]) -> Callable[[Asked]
     return of
 
 
+def _cost(asked: Asked) -> float:
+    return (asked.exchange.cost_nusd or 0) / 1e9 if asked.direction != "inlet" else 0.0
+
+
 def _called(asked: Asked) -> list[str]:
     exchange = asked.exchange
     reading = exchange.response if asked.direction == "response" else exchange.request
@@ -111,6 +115,7 @@ FACTS: Mapping[str, FactType] = {
     "tools.called": FactType("strings", "names of the tools called in what is assessed, oldest first", _called),
     "tokens.input": FactType("int", "as the API counted them; 0 on the inlet", _tokens("input_tokens")),
     "tokens.output": FactType("int", "the same of the answer", _tokens("output_tokens")),
+    "cost": FactType("double", "US dollars, where the `cost` processor knows; 0 on the inlet", _cost),
     "request.provider": FactType("string", "as `provider`", lambda asked: asked.exchange.provider),
     "request.model": FactType("string", "as `model`", _model),
     "request.api": FactType(

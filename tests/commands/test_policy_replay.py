@@ -120,16 +120,21 @@ def test_facts_tool_calls_and_what_others_found_in_the_session_are_those_that_ar
         tmp_path / "s.db",
         exchange("a", a_message("hello"), answer=calling("web_fetch")),
         exchange("b", a_message("a key"), answer=calling("web_fetch"), assessments=(leak,), outcome="flagged"),
-        exchange("c", a_message("go on"), answer=calling("web_fetch"), model="local-1"),
+        exchange("c", a_message("go on"), answer=calling("web_fetch"), model="local-1", cost_nusd=3 * 10**9),
         exchange("d", a_message("go on"), answer=calling("read_file")),
     )
     exfiltration = str(Path(__file__).parents[2] / "policies" / "exfiltration.yaml")
+    spent = an_agent(
+        tmp_path / "b.yaml",
+        "agent: spent\nrole: observer\ndetect: {s: {usage: {by: session, window: 30d, cost: 2}}}\n",
+    )
     mine = an_agent(
         tmp_path / "a.yaml",
         "agent: local-only\nrole: observer\nwhen: model.startsWith('local') && tokens.output == 0\n"
         "detect: {any: {patterns: '.'}}\n",
     )
-    shown = said(database, exfiltration, mine)
+    shown = said(database, exfiltration, mine, spent)
+    assert shown.count("  inlet: 3 allowed, 1 flagged") == 2
     assert "  response: 2 allowed, 2 flagged\n  of these 1 skipped" in shown
     assert "  inlet: 3 allowed, 1 flagged\n  of these 3 skipped" in shown
 

@@ -247,6 +247,17 @@ def test_who_reads_or_writes_the_store_needs_a_storage() -> None:
     ]
 
 
+@pytest.mark.parametrize(("processors", "warned"), [("[session, policy, cost]", True), ("[cost, policy]", False)])
+def test_cost_behind_policy_is_a_warning_since_agents_would_see_none(processors: str, warned: bool) -> None:
+    text = EXAMPLE.read_text().replace('"policies/*.yaml"', f'"{EXAMPLE}"')
+    sets = [f"service.pipelines.traces.processors={processors}"]
+    warnings = load(REGISTRY, [Source("config.example.yaml", text)], sets, {}).warnings
+    told = [
+        warning for warning in warnings if warning.startswith("service::pipelines::traces::processors: cost stands")
+    ]
+    assert bool(told) is warned
+
+
 # The example
 
 

@@ -44,7 +44,7 @@ TOOLS = b'[{"type":"function","name":"search"},{"type":"function","function":{"n
         ("'bash' in tools && 'web_search' in tools && tools.size() == 3", True),
         ("tools.called == ['bash', 'search']", True),
         ("tools.called.exists(t, t.matches('^ba'))", True),
-        ("tokens.input + tokens.output > 100", True),
+        ("tokens.input + tokens.output > 100 && cost == 0.0", True),
         ("request.messages == 1 && request.bytes == 2 && !request.stream", True),
         ("response.status >= 400 || 'length' in response.finish_reasons", True),
         ("session.id == 's' && session.sequence == 1 && session.confidence > 0.9", True),

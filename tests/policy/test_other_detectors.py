@@ -117,15 +117,15 @@ def used(policies: PolicySet, exchange: Exchange) -> Assessment:
     [
         ("requests: 2", (0, 0), "aab", "c: usage:requests"),
         ("tokens: 100", (60, 30), "aab", "c: usage:tokens"),
-        ("cost: 1, prices: {'gpt-*': {input: 10000, output: 0}}", (60, 1), "aab", "c: usage:cost"),
-        ("cost: 1, prices: {'claude-*': {input: 10000}}", (60, 1), "aaa", ""),
+        ("cost: 0.5", (60, 1), "aab", "c: usage:cost"),
+        ("cost: 0.7", (60, 1), "aaa", ""),
     ],
 )
 def test_more_than_a_limit(
     agent: Make, call: Call, usage: str, tokens: tuple[int, int], outcomes: str, reason: str
 ) -> None:
     policies = judging(agent(detect=f"{{c: {{usage: {{{usage}}}}}}}"))
-    found = [used(policies, call(tokens=tokens)) for _ in outcomes]
+    found = [used(policies, call(tokens=tokens, cost_nusd=300_000_000)) for _ in outcomes]
     assert "".join(each.outcome[0] for each in found) == outcomes
     assert found[-1].reason == reason
 

@@ -69,7 +69,7 @@ def test_the_version_is_the_hash_of_the_file() -> None:
         ({"detect": "{c: {tools: {arguments: {f: {$ref: 'http://x/y'}}}}}"}, "detect::c::tools::arguments", "mend it"),
         ({"detect": "{c: {tools: {repeats: 1}}}"}, "detect::c::tools::repeats", "greater than or equal to 2"),
         ({"detect": "{c: {usage: {by: user}}}"}, "detect::c::usage", "give it requests, tokens or cost"),
-        ({"detect": "{c: {usage: {cost: 1}}}"}, "detect::c::usage", "add prices"),
+        ({"detect": "{c: {usage: {cost: 0}}}"}, "detect::c::usage::cost", "greater than 0"),
         ({"detect": "{c: {services: {exceptions: [{}]}}}"}, "detect::c::services::exceptions::0", "fits every service"),
         ({"detect": "{c: {tols: {deny: [x]}}}"}, "detect::c::tols", "did you mean tools?"),
         ({"cases": "[{expect: allowed, given: {modl: x}}]"}, "cases::0::given", "did you mean model?"),

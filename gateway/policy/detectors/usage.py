@@ -8,23 +8,12 @@ from pydantic import Field, model_validator
 
 from gateway.contracts import Detector, Finding, Sight
 from gateway.model import semconv as sc
-from gateway.policy.detectors.globs import Names
 from gateway.policy.detectors.known import DetectorConfig
-from gateway.units import ConfigModel, PositiveDuration
+from gateway.units import PositiveDuration
 
 _REMEMBERED = 10_000
 """Users, sessions or keys, the least recently seen forgotten first: a flood of new ones forgets, it does not grow."""
-_MILLION = 1_000_000
 _Limit = Annotated[float, Field(gt=0)]
-
-
-class Price(ConfigModel):
-    """For a million tokens, in whatever currency `cost` is in."""
-
-    input: float = Field(default=0.0, ge=0)
-    output: float = Field(default=0.0, ge=0)
-    cached: float | None = Field(default=None, ge=0)
-    """Of input read from the provider's cache; left out: as other input."""
 
 
 class UsageConfig(DetectorConfig):
@@ -36,15 +25,12 @@ class UsageConfig(DetectorConfig):
     tokens: _Limit | None = None
     """Input and output of answers that have ended."""
     cost: _Limit | None = None
-    prices: dict[str, Price] = Field(default={}, max_length=1_000)
-    """By model, `*` for anything; the first that fits. A model without a price costs nothing."""
+    """US dollars, as the `cost` processor has them, which must stand ahead of `policy`; without a price it is none."""
 
     @model_validator(mode="after")
     def _limits_something(self) -> Self:
         if self.requests is None and self.tokens is None and self.cost is None:
             raise ValueError("limits nothing; give it requests, tokens or cost")
-        if self.cost is not None and not self.prices:
-            raise ValueError("cannot tell a cost without prices; add prices: {'*': {input: 1.25, output: 10}}")
         return self
 
     def detector(self, instructions: str) -> Detector:
@@ -110,35 +96,11 @@ class RequestCounts(Detector):
 class UsageCounts(RequestCounts):
     """The same, and what was used."""
 
-    def __init__(self, config: UsageConfig) -> None:
-        super().__init__(config)
-        self._prices = [(Names([model]), price) for model, price in config.prices.items()]
-        self._price_of: dict[str, Price | None] = {}
-
     def ended(self, sight: Sight) -> None:
         counted = self._of(sight)
-        if counted is None:
-            return
-        used_input, used_output = _number(sight, "tokens.input"), _number(sight, "tokens.output")
-        counted[_NOW + 1] += used_input + used_output
-        if self._prices:
-            counted[_NOW + 2] += self._cost(sight, used_input, used_output)
-
-    def _cost(self, sight: Sight, used_input: float, used_output: float) -> float:
-        price = self._price(str(sight.fact("response.model") or sight.fact("model")))
-        if price is None:
-            return 0.0
-        response = sight.exchange.response
-        cached = (response.usage.cache_read_tokens or 0) if response is not None and price.cached is not None else 0
-        full = max(0.0, used_input - cached) * price.input + cached * (price.cached or 0.0)
-        return (full + used_output * price.output) / _MILLION
-
-    def _price(self, model: str) -> Price | None:
-        if model not in self._price_of:
-            if len(self._price_of) >= _REMEMBERED:
-                self._price_of.clear()
-            self._price_of[model] = next((price for names, price in self._prices if model in names), None)
-        return self._price_of[model]
+        if counted is not None:
+            counted[_NOW + 1] += _number(sight, "tokens.input") + _number(sight, "tokens.output")
+            counted[_NOW + 2] += _number(sight, "cost")
 
 
 def _number(sight: Sight, fact: str) -> float:
