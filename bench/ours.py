@@ -17,6 +17,8 @@ Tree = dict[str, object]
 Messages = Literal["full", "new", "none"]
 
 POLICIES = Path(__file__).parent.parent / "policies"
+AGENTS = ("data-protector", "prompt-shield")
+"""Those that read content. What the others cost, `python -m bench.policy` says."""
 READY_LIMIT_S = 60
 
 
@@ -147,7 +149,7 @@ def config_of(setup: Setup, ports: Ports, upstream_port: int, sink_port: int, fo
             "capture": capture,
         },
         "session": {"lineage": setup.lineage},
-        "policy": {"files": [f"{POLICIES}/*.yaml"]},
+        "policy": {"files": [f"{POLICIES}/{name}.yaml" for name in AGENTS]},
     }
     extensions: Tree = {
         "health_check": {"endpoint": f"127.0.0.1:{ports.health}"},
