@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import hyperscan
 
 from gateway.policy.detectors.shape import Place, Shape
+from gateway.policy.disguises import CLUES, further, told
+from gateway.policy.plain import Reading, readings_of
 
 MAX_PLACES = 1_000
 """Of one shape in one text; more are not told apart."""
@@ -49,30 +51,79 @@ class Effort:
         self._left -= candidates
 
 
+class Noticed(NamedTuple):
+    """One way to read a text, and the shapes that may be in it."""
+
+    reading: Reading
+    shapes: Sequence[int]
+
+
+_NOTHING: Sequence[Noticed] = ()
+
+
 class Scanner:
     """One set of shapes, by their index. Not thread-safe: Hyperscan's scratch space belongs to one scan at a time."""
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
         self.shapes = tuple(shapes)
         self.scans = 0
-        self._noticed: list[int] = []
-        self._on_match = self._notice
-        self._database = _database(self.shapes, hyperscan.HS_FLAG_SINGLEMATCH) if shapes else None
+        self._matched: list[int]
+        self._on_match = self._match
+        # The same scan tells whether a text may be in disguise: behind the shapes come the clues.
+        self._clues = [clue.name for clue in CLUES]
+        self._database = _database([*self.shapes, *CLUES], hyperscan.HS_FLAG_SINGLEMATCH) if shapes else None
         self._locators = [_locator(shape) for shape in self.shapes]
 
-    def noticed(self, text: str) -> list[int]:
-        """Which shapes may be in this text. Raises hyperscan.error."""
+    def noticed(self, text: str) -> Sequence[Noticed]:
+        """What may be in this text, for each way to read it; empty where nothing may. Raises hyperscan.error."""
+        if text.isascii() and "\\" not in text and self._database is not None:
+            # Nearly every text: `_scan` is written out, and where nothing matches nothing is made.
+            self.scans += 1
+            matched: list[int] = []
+            self._matched = matched
+            self._database.scan(text.encode(), match_event_handler=self._on_match)
+            return self._noticed(Reading(text), matched) if matched else _NOTHING
+        noticed: list[Noticed] = []
+        for reading in readings_of(text):
+            matched = self._scan(reading.text)
+            if matched or reading.cut:
+                noticed += self._noticed(reading, matched)
+        return noticed
+
+    def _scan(self, text: str) -> list[int]:
+        """Shapes and, behind them, clues."""
         self.scans += 1
         if self._database is None:
             return []
-        noticed: list[int] = []
-        self._noticed = noticed
+        matched: list[int] = []
+        self._matched = matched
         # Lone surrogates become `?`: one character too, so places stay right, and UTF-8 mode may not see bad UTF-8.
         self._database.scan(text.encode("utf-8", "replace"), match_event_handler=self._on_match)
+        return matched
+
+    def _match(self, shape: int, start: int, end: int, flags: int, context: object) -> None:
+        self._matched.append(shape)
+
+    def _noticed(self, reading: Reading, matched: Sequence[int]) -> list[Noticed]:
+        """In this reading, and in those that it gives clues for."""
+        count = len(self.shapes)
+        if max(matched, default=0) < count:
+            return [Noticed(reading, matched)]
+        noticed: list[Noticed] = []
+
+        def read(each: Reading, found: Sequence[int]) -> list[str]:
+            shapes = [index for index in found if index < count and (self.shapes[index].loose or not each.loose)]
+            if shapes or each.cut:
+                noticed.append(Noticed(each, shapes))
+            return [self._clues[index - count] for index in found if index >= count]
+
+        further(reading, read(reading, matched), lambda each: read(each, self._scan(each.text)))
         return noticed
 
-    def _notice(self, shape: int, start: int, end: int, flags: int, context: object) -> None:
-        self._noticed.append(shape)
+    def places_in(self, index: int, reading: Reading, effort: Effort | None = None) -> Places:
+        """Where this shape really is in a reading. In a guessed one only what the guess made. Raises as `places`."""
+        found = self.places(index, reading.text, effort)
+        return Places(told(reading, found.places), found.more) if reading.loose else found
 
     def places(self, index: int, text: str, effort: Effort | None = None) -> Places:
         """Where this shape really is. Raises what its `find` or `confirm` raises."""

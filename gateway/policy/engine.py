@@ -17,14 +17,14 @@ from gateway.model.exchange import Exchange
 from gateway.model.message import Entry
 from gateway.model.verdict import Assessment, Direction
 from gateway.policy.asking import applies, asked_without_texts, judged_apart
-from gateway.policy.compile import Effort, Places, Scanner
+from gateway.policy.compile import Effort, Scanner
+from gateway.policy.counting import Counting, Counts
 from gateway.policy.detectors.entities import ENTITIES
 from gateway.policy.detectors.secrets import SECRETS
 from gateway.policy.detectors.shape import Place, Shape, Watch
 from gateway.policy.judging import NOTHING, Gap, Look, Panel, Seat, seat_of
 from gateway.policy.load import Agent
 from gateway.policy.memory import SessionMemory
-from gateway.policy.plain import Reading, readings_of, simple
 from gateway.policy.schema import DIRECTIONS
 from gateway.policy.sight import Seen
 from gateway.policy.workspaces import Workspaces, agents_in, special
@@ -49,10 +49,8 @@ SENSITIVE: tuple[Watch, ...] = (
 _NOTES_LIMIT = 8
 """Sets of earlier configurations leave their notes behind: past this many, all are dropped."""
 
-Counts = tuple[tuple[int, int, bool], ...]
-"""(shape, how often, whether there were more candidates than were looked at)."""
-_Noticed = tuple[Reading, list[int]]
-"""One way to read a text, and the shapes that may be in it."""
+Held = tuple[Counts, bytes, Counts]
+"""What a message holds; the digest of the one before it; and what goes over the seam between the two."""
 
 
 class Found(NamedTuple):
@@ -84,6 +82,7 @@ class PolicySet:
         for watch in (*sensitive, *(watch for agent in agents for watch in agent.watches)):
             shapes.setdefault(watch.shape, len(shapes))
         self._scanner = Scanner(list(shapes))
+        self._counting = Counting(self._scanner, self.counters)
         self._sensitive = {shapes[watch.shape]: watch for watch in sensitive}
         self.version = _version(agents, shapes)
         self._key = f"policy:{self.version}"
@@ -248,14 +247,14 @@ class PolicySet:
         """
         found = []
         effort = Effort()
-        for reading in readings_of(text):
+        for reading, shapes in self._scanner.noticed(text):
             if reading.cut:
                 found += [
                     Found(watch.category, watch.shape.name, (0, len(text)), True) for watch in self._sensitive.values()
                 ]
-            for index in self._scanner.noticed(reading.text):
+            for index in shapes:
                 if (watch := self._sensitive.get(index)) is not None:
-                    places, more = self._scanner.places(index, reading.text, effort)
+                    places, more = self._scanner.places_in(index, reading, effort)
                     places = reading.written_at(places)
                     if more:
                         places = [(0, len(text)), *places]
@@ -268,107 +267,56 @@ class PolicySet:
         failed: set[int] = set()
         waited_s = 0.0
         unseen = False
+        last: Entry | None = None
+        before = b""
         for entry in entries:
-            counts = entry.notes.get(key)
-            if counts is None:
+            seen = entry.notes.get(key)
+            if seen is None or seen[1] != before:
                 if limit_s is not None:
                     waited_s = perf_counter() - began
                     if waited_s > limit_s:
                         unseen = True
                         break
-                counts = self._scanned(entry, failed)
+                seen = self._seen(entry, last, seen, failed)
+            counts, _, across = seen
             if counts:
                 held.append(counts)
+            if across:
+                held.append(across)
+            last = entry
+            before = entry.digest
         if not (held or failed or unseen or waited_s > _PROMPT_S):
             return NOTHING
         cut = frozenset(shape for counts in held for shape, _, more in counts if more)
         return Look(_totals(held), cut, frozenset(failed), waited_s, unseen)
 
     def _counts(self, entry: Entry) -> Counts:
-        known: Counts | None = entry.notes.get(self._key)
-        if known is not None:
-            return known
-        failed: set[int] = set()
-        counts = self._scanned(entry, failed)
-        if failed:
-            raise RuntimeError(f"{len(failed)} detectors failed")
-        return counts
+        seen: Held | None = entry.notes.get(self._key)
+        if seen is None:
+            failed: set[int] = set()
+            seen = self._seen(entry, None, None, failed)
+            if failed:
+                raise RuntimeError(f"{len(failed)} detectors failed")
+        return seen[0]
 
-    def _scanned(self, entry: Entry, failed: set[int]) -> Counts:
-        """Look through a message and remember it, unless a detector failed: that is tried again next time."""
+    def _seen(self, entry: Entry, last: Entry | None, known: Held | None, failed: set[int]) -> Held:
+        """Look through a message, and over the seam to the last one, and remember it unless a detector failed: that is
+        tried again next time."""
         broken: set[int] = set()
-        texts = entry.texts
-        counts: Counts = ()
-        if len(texts) == 1:
-            if noticed := self._noticed(texts[0], broken):
-                counts = self._counted([noticed], [], broken)
-        elif texts:
-            each = [self._noticed(text, broken) for text in texts]
-            joined = self._noticed("".join(texts), broken)
-            # Nearly every message ends here: the rest of the search is not even prepared.
-            if joined or any(each):
-                counts = self._counted(each, joined, broken)
+        counting = self._counting
+        counts = counting.of(entry.texts, broken) if known is None else known[0]
+        if last is None:
+            seen: Held = counts, b"", ()
+        else:
+            seen = counts, last.digest, counting.over_seam(last.texts, entry.texts, broken)
         if broken:
             failed |= broken
             self.counters["detector_failures"] += len(broken)
         else:
             if len(entry.notes) >= _NOTES_LIMIT:
                 entry.notes.clear()
-            entry.notes[self._key] = counts
-        return counts
-
-    def _noticed(self, text: str, broken: set[int]) -> list[_Noticed]:
-        """What may be in the text, for each way to read it; empty where nothing may."""
-        try:
-            if simple(text):
-                shapes = self._scanner.noticed(text)
-                return [(Reading(text), shapes)] if shapes else []
-            readings = [(reading, self._scanner.noticed(reading.text)) for reading in readings_of(text)]
-            return [(reading, shapes) for reading, shapes in readings if shapes or reading.cut]
-        except Exception:  # Hyperscan failing, for whatever reason, is every agent's failure: counted, and judged
-            broken.update(range(len(self._scanner.shapes)))
-            return []
-
-    def _counted(self, texts: Sequence[list[_Noticed]], joined: list[_Noticed], broken: set[int]) -> Counts:
-        """What a message's texts hold, one by one or joined, whichever is more."""
-        effort = Effort()
-        cut: set[int] = set()
-        apart: Counter[int] = Counter()
-        for readings in texts:
-            apart.update(self._most(readings, broken, effort, cut))
-        together = self._most(joined, broken, Effort(), cut)
-        return tuple(
-            [
-                (shape, max(apart.get(shape, 0), together.get(shape, 0)), shape in cut)
-                for shape in dict.fromkeys((*apart, *together))
-            ]
-        )
-
-    def _most(self, readings: Sequence[_Noticed], broken: set[int], effort: Effort, cut: set[int]) -> dict[int, int]:
-        """How often each shape is in a text, in the reading that has it most often."""
-        most: dict[int, int] = {}
-        for reading, shapes in readings:
-            if reading.cut:  # whatever it is, it may be in the rest
-                everything = range(len(self._scanner.shapes))
-                cut.update(everything)
-                most = dict.fromkeys(everything, 0) | most
-                self.counters["readings_cut"] += 1
-            for shape in shapes:
-                places, more = self._places(shape, reading.text, broken, effort)
-                if more:
-                    cut.add(shape)
-                if places or more:
-                    most[shape] = max(most.get(shape, 0), len(places))
-        return most
-
-    def _places(self, shape: int, text: str, broken: set[int], effort: Effort) -> Places:
-        try:
-            found = self._scanner.places(shape, text, effort)
-        except Exception:  # one broken detector must not silence the others: counted, and judged
-            broken.add(shape)
-            return Places([])
-        self.counters["findings_cut"] += found.more
-        return found
+            entry.notes[self._key] = seen
+        return seen
 
 
 def _totals(held: Sequence[Counts]) -> dict[int, int]:

@@ -1,119 +1,125 @@
 """The ways a text can be read, each with its way back to the text as it was written. Looks for nothing itself.
 
-A model reads a word in full-width letters, with zero-width characters in it or over two parts as that word, and so do
-detectors.
+A model reads a word in full-width letters, in letters of another alphabet that look the same, with zero-width
+characters in it or over two parts as that word, and so do detectors. What takes a clue to see is in `disguises`.
 """
 
 import re
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
-from itertools import accumulate, pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import NamedTuple
-from unicodedata import category, combining, normalize
 
+from gateway.policy.characters import origins_of, plain_text, readable
 from gateway.policy.detectors.shape import Place
+from gateway.policy.lookalikes import is_mark, taken_for
 
 _SAME_LENGTH = ((r"\n", " \n"), (r"\t", " \t"), (r"\r", " \r"), (r"\"", ' "'), (r"\/", " /"))
-_ALSO_IGNORABLE = frozenset(
-    map(
-        chr,
-        (
-            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2065, 0x3164, 0xFFA0),
-            *range(0x180B, 0x1810),
-            *range(0xFE00, 0xFE10),
-            *range(0xFFF0, 0xFFF9),
-            *range(0xE0100, 0xE01F0),
-        ),
-    )
-)
-"""Unicode's Default_Ignorable_Code_Point outside category Cf: fillers and variation selectors."""
-
 _TAG = re.compile("[\U000e0020-\U000e007e]")
 _TAGS = {0xE0000 + code: code for code in range(0x20, 0x7F)}
 """Unicode's tag characters: nobody sees them, and models read them as the ASCII that they are copies of."""
-_MARKS_IN_A_ROW = 30
-"""More are no letter of any language (Unicode's Stream-Safe Text Format, UAX #15)."""
-_MANY_MARKS = re.compile(f"\0{{{_MARKS_IN_A_ROW + 1},}}")
-_GROWTH_PER_CHARACTER, _GROWTH_FREE = 2, 4096
-"""How many characters longer than written a text is read. One of nothing but ellipses, which are three dots each, still
-is; a million times the character that is a phrase of eighteen is not."""
-_FEW = 240
-"""Nothing becomes more than 18 characters (U+FDFA): so few need no look at how many they become."""
-_BREAK = "\u034f"
-"""Combining grapheme joiner: marks on its two sides are not put in order together. Nobody sees it."""
+
+Back = Callable[[Sequence[Place]], list[Place]]
+"""Places in a reading → the place of each in what it was made of; whole characters of that."""
 
 
 class Reading(NamedTuple):
     """One way to read a text."""
 
     text: str
-    written: str | None = None
-    """What was written, where places in `text` are not places in that."""
+    base: "Reading | None" = None
+    """What it was made of; None for the text as it was written."""
+    back: Back | None = None
+    """The way back to the base; None where places are the same."""
     cut: bool = False
     """Only its beginning is read so; the rest is as it was written."""
+    loose: bool = False
+    """Letters were guessed: only what was to be found in any spelling counts in it."""
+
+    @property
+    def written(self) -> str:
+        return self.text if self.base is None else self.base.written
+
+    def base_at(self, place: Place) -> str:
+        """What the base says there."""
+        if self.base is None:
+            return self.text[place[0] : place[1]]
+        [(start, end)] = [place] if self.back is None else self.back([place])
+        return self.base.text[start:end]
 
     def written_at(self, places: Iterable[Place]) -> list[Place]:
         """Where these places are in what was written; whole characters of it."""
-        if self.written is None:
-            return [*places]
+        found = [place for place in places if place[1] > place[0]]
+        if self.base is None:
+            return found
         if self.cut:
-            return [(0, len(self.written)) for _ in places]
-        origins = _origins(self.written)
-        if len(origins) != len(self.text):
-            return [(0, len(self.written)) for _ in places]  # rather all of it than the wrong part
-        return [(origins[start][0], origins[end - 1][1]) for start, end in places if end > start]
+            return [(0, len(self.written)) for _ in found]
+        return self.base.written_at(found if self.back is None else self.back(found))
 
 
 def simple(text: str) -> bool:
-    """Whether there is only one way to read it, as with nearly every text."""
+    """Whether there is only one way to read it, unless it is disguised, as with nearly every text."""
     return "\\" not in text and text.isascii()
 
 
 def readings_of(text: str) -> tuple[Reading, ...]:
-    """As it is written, without escapes, and both in plain characters. All are looked at: nothing hides in one."""
-    readings = [Reading(text)]
-    if not text.isascii() and ((plain := _plain_reading(text)).cut or plain.text != text):
+    """As it is written, in plain characters, in those it looks like, and each without escapes.
+
+    All are looked at: nothing hides in one.
+    """
+    written = Reading(text)
+    readings = [written]
+    if not text.isascii():
+        plain = _plain_reading(written)
         readings.append(plain)
         # As what tags say, and above as if they were not there: they may be the message or cut it.
         if _TAG.search(text) is not None:
-            readings.append(_plain_reading(text.translate(_TAGS)))
+            readings.append(_plain_reading(written, text.translate(_TAGS)))
+        readings += _as_it_looks(plain)
     if any("\\" in reading.text for reading in readings):
-        readings += [reading._replace(text=_unescaped(reading.text)) for reading in readings]
-    return tuple(dict.fromkeys(readings))
+        readings += [Reading(_unescaped(each.text), each, cut=each.cut) for each in readings]
+    different: dict[tuple[str, bool], Reading] = {}
+    for reading in readings:
+        different.setdefault((reading.text, reading.cut), reading)
+    return tuple(different.values())
 
 
-def _plain_reading(text: str) -> Reading:
-    readable = _readable(text)
-    if readable == len(text):
-        return Reading(plain_text(text), text)
-    return Reading(plain_text(text[:readable]) + text[readable:], text, cut=True)
+def _plain_reading(written: Reading, text: str | None = None) -> Reading:
+    """Of the text that was written, or of one as long."""
+    text = written.text if text is None else text
+    whole = readable(text)
+    if whole == len(text):
+        plain = plain_text(text)
+        return Reading(plain, written, partial(_before_normalising, text, len(plain)))
+    return Reading(plain_text(text[:whole]) + text[whole:], written, cut=True)
 
 
-def _readable(text: str) -> int:
-    """How many of its characters may be put in plain ones: all, unless that makes very many of them."""
-    size = len(text)
-    if size <= _FEW:
-        return size
-    longer = {character: growth for character in set(text) if (growth := _growth(character)) > _GROWTH_PER_CHARACTER}
-    if not longer:
-        return size
-    allowed = _GROWTH_PER_CHARACTER * size + _GROWTH_FREE
-    counts = Counter(text)
-    if sum(count * _growth(character) for character, count in counts.items()) <= allowed:
-        return size
-    return allowed // max(longer.values())
+def _before_normalising(text: str, length: int, places: Sequence[Place]) -> list[Place]:
+    origins = origins_of(text)
+    if len(origins) != length:
+        return [(0, len(text)) for _ in places]  # rather all of it than the wrong part
+    return [(origins[start][0], origins[end - 1][1]) for start, end in places]
 
 
-def plain_text(text: str) -> str:
-    """In compatibility characters (Unicode's NFKC), without those that nobody sees."""
-    unseen = {ord(character): None for character in set(text) if _ignorable(character)}
-    broken = _with_breaks(text.translate(unseen) if unseen else text)
-    if len(broken) > _FEW:  # put in beforehand, what is longer takes a fraction of the time
-        longer = {ord(character): normalize("NFKC", character) for character in set(broken) if _growth(character)}
-        broken = broken.translate(longer) if longer else broken
-    return normalize("NFKC", broken).replace(_BREAK, "")
+def _as_it_looks(plain: Reading) -> Iterator[Reading]:
+    """In the letters of ASCII that its own are taken for; nothing where it has none such."""
+    taken = {ord(c): letter for c in set(plain.text) if (letter := taken_for(c)) != c}
+    if any(letter.isalnum() or not letter or letter in ".-" for letter in taken.values()):
+        marked = "" in taken.values()
+        yield Reading(
+            plain.text.translate(taken), plain, partial(_before_dropping, plain.text, is_mark) if marked else None
+        )
+
+
+def _before_dropping(text: str, dropped: Callable[[str], bool], places: Sequence[Place]) -> list[Place]:
+    kept = [at for at, character in enumerate(text) if not dropped(character)] + [len(text)]
+    return [(kept[start], kept[end]) for start, end in places]
+
+
+def without(reading: Reading, text: str, dropped: Callable[[str], bool], loose: bool) -> Reading:
+    """A reading from which all such characters were taken."""
+    return Reading(text, reading, partial(_before_dropping, reading.text, dropped), loose=loose)
 
 
 def pieces(texts: Sequence[str], place: Place) -> Iterator[tuple[int, Place]]:
@@ -136,60 +142,3 @@ def _unescaped(text: str) -> str:
     for escape, same_length in _SAME_LENGTH:
         text = text.replace(escape, same_length)
     return text
-
-
-def _with_breaks(text: str) -> str:
-    """Never more marks in a row than letters have: putting them in order takes time by the square of their number, a
-    minute for half a megabyte."""
-    marks = {ord(character): "\0" for character in set(text) if _is_mark(character)}
-    if len(text) <= _MARKS_IN_A_ROW or not marks:
-        return text
-    pieces: list[str] = []
-    kept = 0
-    for run in _MANY_MARKS.finditer(text.translate(marks)):
-        start, end = run.span()
-        pieces.append(text[kept:start])
-        pieces.append(
-            _BREAK.join([text[at : min(at + _MARKS_IN_A_ROW, end)] for at in range(start, end, _MARKS_IN_A_ROW)])
-        )
-        kept = end
-    return "".join([*pieces, text[kept:]])
-
-
-@lru_cache(maxsize=4096)
-def _growth(character: str) -> int:
-    """By how many characters normalising makes it more."""
-    return 0 if character.isascii() else len(normalize("NFKC", character)) - 1
-
-
-@lru_cache(maxsize=4096)
-def _is_mark(character: str) -> bool:
-    """Also those that only begin with one once they are taken apart."""
-    return not character.isascii() and combining(normalize("NFKD", character)[0]) != 0
-
-
-def _ignorable(character: str) -> bool:
-    return not character.isascii() and (category(character) == "Cf" or character in _ALSO_IGNORABLE)
-
-
-def _origins(text: str) -> list[Place]:
-    """For each character of the plain text the place in this one that it was made of."""
-    begins = {character: _begins(character) for character in set(text)}
-    cuts = [0, *(at for at, character in enumerate(text) if at and begins[character]), len(text)]
-    lengths: dict[str, int] = {}
-    origins: list[Place] = []
-    for place in pairwise(cuts):
-        cluster = text[place[0] : place[1]]
-        length = lengths.get(cluster)
-        if length is None:
-            length = lengths[cluster] = len(plain_text(cluster))
-        origins += [place] * length
-    return origins
-
-
-def _begins(character: str) -> bool:
-    """Whether normalising joins it to nothing before it, as it does marks and a Hangul syllable's later letters."""
-    if character.isascii():
-        return True
-    first = normalize("NFKC", character)[0]
-    return not (_ignorable(character) or category(first)[0] == "M" or "\u1160" <= first <= "\u11ff")

@@ -80,7 +80,7 @@ def test_a_shadow_says_what_it_would_do_and_does_nothing(said: Say, agent: Make)
 
 def test_a_message_is_looked_through_once(said: Say, agent: Make) -> None:
     policies = compiled([agent("a"), agent("b", role="observer")])
-    history = [said("hello"), said("a nightjar")]
+    history = [said("hello."), said("a nightjar")]
     first = policies.assess("inlet", history)
     scans = policies._scanner.scans
     second = policies.assess("inlet", history)

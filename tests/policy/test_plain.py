@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.plain import _origins, pieces, plain_text, readings_of, simple
+from gateway.policy.characters import origins_of as _origins
+from gateway.policy.characters import plain_text
+from gateway.policy.plain import pieces, readings_of, simple
 
 WIDE = "\uff50\uff41\uff53\uff53"
 
@@ -54,7 +56,8 @@ def test_tags_are_read_as_what_they_copy_and_as_if_they_were_not_there() -> None
 def test_plain_text_has_one_reading() -> None:
     assert simple("plain words")
     assert [reading.text for reading in readings_of("plain words")] == ["plain words"]
-    assert [reading.text for reading in readings_of("caf\u00e9")] == ["caf\u00e9"]
+    assert [reading.text for reading in readings_of("\u00fcber")] == ["\u00fcber", "uber"]
+    assert [reading.text for reading in readings_of("\u732b")] == ["\u732b"]
 
 
 MIXED = st.text(

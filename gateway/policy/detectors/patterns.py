@@ -24,7 +24,7 @@ def pattern_shape(number: int, expression: str) -> Shape:
     UTF-8 mode was measured to cost nothing, so every pattern has it. UCP mode forbids \\b and takes 60 ms a pattern to
     compile, so no pattern has it: \\w, \\s and \\b mean ASCII.
     """
-    return Shape(f"pattern:{number}", expression, unicode=True)
+    return Shape(f"pattern:{number}", expression, unicode=True, loose=True)
 
 
 def checked_pattern(expression: str) -> str:
@@ -69,7 +69,7 @@ def keyword_shape(number: int, keyword: str) -> Shape:
     after = r"(?!\w)" if re.search(r"\w\Z", words[-1]) else ""
     # Word boundaries are left to Python, which knows every alphabet; on a literal its `re` is linear.
     find = partial(_places, before + exact + after)
-    return Shape(f"keyword:{number}", loose, ignore_case=True, unicode=True, find=find)
+    return Shape(f"keyword:{number}", loose, ignore_case=True, unicode=True, loose=True, find=find)
 
 
 def _escaped(word: str) -> str:

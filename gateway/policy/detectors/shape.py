@@ -19,6 +19,8 @@ class Shape:
     ignore_case: bool = False
     unicode: bool = False
     """A dot and a negated class are one character, not one byte; case folds beyond ASCII."""
+    loose: bool = False
+    """Words, which are meant however they are spelled: hyphenated in odd places, with figures for letters."""
     confirm: Callable[[str, int], Place | None] | None = None
     """(text, start of a match) → what is meant there, or None. Only asked where the expression matched."""
     find: Callable[[str], Iterable[Place | None]] | None = None
