@@ -92,7 +92,7 @@ def test_the_version_is_the_hash_of_the_file() -> None:
         ({"detect": "{c: {patterns: ['^']}}"}, "detect::c::patterns::0", "make some part of it mandatory"),
         ({"detect": "{c: {patterns: ['[']}}"}, "detect::c::patterns::0", "mend it"),
         ({"detect": "{c: {patterns: ['\\bähre']}}"}, "detect::c::patterns::0", "use `keywords`"),
-        ({"detect": "{c: {entities: [phone]}}"}, "detect::c::entities::0", "or use `patterns`"),
+        ({"detect": "{c: {entities: [shoe_size]}}"}, "detect::c::entities::0", "or use `patterns`"),
         ({"detect": "{c: {secrets: [opnai_key]}}"}, "detect::c::secrets::0", "did you mean"),
         ({"detect": "{c: {keywords: [12]}}"}, "detect::c::keywords::0", "put it in quotes"),
         ({"detect": "{c: {}}"}, "detect::c", "give it patterns"),
