@@ -4,12 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from gateway.model.exchange import Captured, Exchange
 from gateway.model.message import Entry, Message, Part, RequestReading, ResponseReading, Text, Usage
 from gateway.model.session import SessionRef
 from gateway.policy.load import Agent, read_agent
 from gateway.providers.known import entry_of
+
+# A machine that stands still for a while is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
