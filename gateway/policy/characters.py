@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
 from unicodedata import category, combining, normalize
@@ -47,6 +48,17 @@ def readable(text: str) -> int:
     if sum(count * _growth(character) for character, count in counts.items()) <= allowed:
         return size
     return allowed // max(longer.values())
+
+
+def is_plain(characters: Iterable[str]) -> bool:
+    """Whether a text of these is in plain characters already, as most are in most languages."""
+    return not any(map(_changes, characters))
+
+
+@lru_cache(maxsize=4096)
+def _changes(character: str) -> bool:
+    """Whether a text with it may be another in plain characters."""
+    return not character.isascii() and (normalize("NFKC", character) != character or not _begins(character))
 
 
 def plain_text(text: str) -> str:

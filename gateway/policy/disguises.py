@@ -23,7 +23,7 @@ _GAP = r"[ \t\r\n.,:;_*/|~+-]"
 _ESCAPES = re.compile(
     r"(?:%[0-9A-Fa-f]{2})+|&#(?:[xX][0-9A-Fa-f]{1,6}|[0-9]{1,7});?|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}"
 )
-_RUN = re.compile(r"[A-Za-z0-9+/_-]{11,}={0,2}(?:\r?\n[A-Za-z0-9+/_-]{4,}={0,2})*")
+_RUN = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{11,}={0,2}(?:\r?\n[A-Za-z0-9+/_-]{4,}={0,2})*")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 _HEX_PAIRS = re.compile(r"\b(?:0x)?[0-9A-Fa-f]{2}(?:[ :,]{1,2}(?:0x)?[0-9A-Fa-f]{2}){5,}\b")
 _PAIR = re.compile(r"(?:0x)?([0-9A-Fa-f]{2})[ :,]*")
@@ -35,8 +35,9 @@ _LEET = "0134578@$|!+9"
 _AS_I, _AS_L = (str.maketrans(_LEET, f"o{one}eastbas{one}{one}tg") for one in "il")
 _HYPHENS = "-_*~"
 
-_ENCODED, _ESCAPED, _SPREAD, _GROUPED, _JOINED, _LEETED = (
+_ENCODED, _PAIRS, _ESCAPED, _SPREAD, _GROUPED, _JOINED, _LEETED = (
     "encoded",
+    "pairs",
     "escaped",
     "spread",
     "grouped",
@@ -44,9 +45,11 @@ _ENCODED, _ESCAPED, _SPREAD, _GROUPED, _JOINED, _LEETED = (
     "leet",
 )
 CLUES = (
-    Shape(_ENCODED, r"[A-Za-z0-9+/_-]{16}"),
-    Shape(_ENCODED, r"[A-Za-z0-9+/_-]{11}="),
-    Shape(_ENCODED, r"[0-9A-Fa-f][ :,](?:0x)?[0-9A-Fa-f]{2}[ :,](?:0x)?[0-9A-Fa-f]{2}[ :,]"),
+    # Of plain ASCII each fourth digit in base64 is one of the first 32, and each pair of hexadecimal ones begins so.
+    Shape(_ENCODED, r"(?:[A-Za-f][A-Za-z0-9+/_-]{3}){3}"),
+    Shape(_ENCODED, r"[A-Za-f][A-Za-z0-9+/_-]{3}[A-Za-f][A-Za-z0-9+/_-]{3}[A-Za-f][A-Za-z0-9+/_-]{1,2}="),
+    Shape(_ENCODED, r"(?:[2-7][0-9A-Fa-f]){8}"),
+    Shape(_PAIRS, r"[0-9A-Fa-f][ :,](?:0x)?[2-7][0-9A-Fa-f][ :,](?:0x)?[2-7][0-9A-Fa-f][ :,](?:0x)?[2-7]"),
     Shape(_ESCAPED, r"%[0-9A-Fa-f]{2}|&#[0-9xX]|\\[ux][0-9A-Fa-f]{2}"),
     Shape(_SPREAD, rf"(?:{_GAP}[A-Za-z0-9]){{3}}{_GAP}"),
     Shape(_SPREAD, rf"(?:{_GAP}{{2,3}}[A-Za-z0-9]){{3}}{_GAP}"),
@@ -64,7 +67,9 @@ def further(reading: Reading, clues: Iterable[str], scan: Callable[[Reading], It
     for clue, read in _STEPS:
         if clue in known:
             for each in read(reading):
-                known.update(scan(each))
+                said = scan(each)
+                if not each.loose:  # what was guessed gives no clue
+                    known.update(said)
                 reading = each
 
 
@@ -124,11 +129,14 @@ def _before_swaps(swaps: Sequence[Swap], places: Sequence[Place]) -> list[Place]
     return [(before(start, 0), before(end - 1, 1)) for start, end in places]
 
 
+def _from_pairs(reading: Reading) -> Iterator[Reading]:
+    if (made := swapped(reading, _HEX_PAIRS, _of_pairs)) is not None:
+        yield made
+
+
 def _decoded(reading: Reading) -> Iterator[Reading]:
-    for expression, read in ((_HEX_PAIRS, _of_pairs), (_RUN, _of_run)):
-        if (made := swapped(reading, expression, read)) is not None:
-            yield made
-            reading = made
+    if (made := swapped(reading, _RUN, _of_run)) is not None:
+        yield made
 
 
 def _of_pairs(written: str) -> str:
@@ -146,6 +154,8 @@ def _of_run(written: str) -> str:
 def _of_digits(written: str) -> str | None:
     if _HEX.fullmatch(written) and (said := _words(bytes.fromhex(written))) is not None:
         return said
+    if written.islower():
+        return None  # a name, as most are: text has capitals in base64
     digits = written.translate(_URL_SAFE)
     try:
         return _words(a2b_base64(digits[: len(digits) - (len(digits) % 4 == 1)] + "=" * (-len(digits) % 4)))
@@ -220,6 +230,7 @@ def _in_letters(reading: Reading) -> Iterator[Reading]:
 
 _STEPS: tuple[tuple[str, Callable[[Reading], Iterator[Reading]]], ...] = (
     (_ESCAPED, _unescaped),
+    (_PAIRS, _from_pairs),
     (_ENCODED, _decoded),
     (_SPREAD, _drawn_together),
     (_GROUPED, _grouped),

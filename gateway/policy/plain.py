@@ -11,7 +11,7 @@ from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
-from gateway.policy.characters import origins_of, plain_text, readable
+from gateway.policy.characters import is_plain, origins_of, plain_text, readable
 from gateway.policy.detectors.shape import Place
 from gateway.policy.lookalikes import is_mark, taken_for
 
@@ -71,12 +71,15 @@ def readings_of(text: str) -> tuple[Reading, ...]:
     written = Reading(text)
     readings = [written]
     if not text.isascii():
-        plain = _plain_reading(written)
-        readings.append(plain)
+        plain = written
+        if not is_plain(characters := set(text)):
+            plain = _plain_reading(written)
+            readings.append(plain)
+            characters = set(plain.text)
         # As what tags say, and above as if they were not there: they may be the message or cut it.
         if _TAG.search(text) is not None:
             readings.append(_plain_reading(written, text.translate(_TAGS)))
-        readings += _as_it_looks(plain)
+        readings += _as_it_looks(plain, characters)
     if any("\\" in reading.text for reading in readings):
         readings += [Reading(_unescaped(each.text), each, cut=each.cut) for each in readings]
     different: dict[tuple[str, bool], Reading] = {}
@@ -102,9 +105,9 @@ def _before_normalising(text: str, length: int, places: Sequence[Place]) -> list
     return [(origins[start][0], origins[end - 1][1]) for start, end in places]
 
 
-def _as_it_looks(plain: Reading) -> Iterator[Reading]:
+def _as_it_looks(plain: Reading, characters: Iterable[str]) -> Iterator[Reading]:
     """In the letters of ASCII that its own are taken for; nothing where it has none such."""
-    taken = {ord(c): letter for c in set(plain.text) if (letter := taken_for(c)) != c}
+    taken = {ord(c): letter for c in characters if (letter := taken_for(c)) != c}
     if any(letter.isalnum() or not letter or letter in ".-" for letter in taken.values()):
         marked = "" in taken.values()
         yield Reading(

@@ -157,7 +157,7 @@ def _shape(number: Number) -> Shape:
     noticed = noticed_by(number.words.replace(r"\w", "[a-z]"))
     return Shape(
         f"entity:{number.name}",
-        rf"\b{number.alone}\b|{noticed}" if number.alone else noticed,
+        rf"\b(?-i:{number.alone})\b|{noticed}" if number.alone else noticed,
         ignore_case=True,
         find=find,
     )
