@@ -13,7 +13,8 @@ from time import perf_counter_ns
 
 from bench.figures import Reach, Row, percentile, table
 from bench.prompts import WORDS
-from gateway.model.message import Entry, Message, Text
+from gateway.model.exchange import Captured, Exchange
+from gateway.model.message import Entry, Message, RequestReading, Text
 from gateway.policy.engine import PolicySet
 from gateway.policy.load import load_agents, read_agent
 from gateway.providers.known import entry_of
@@ -54,7 +55,6 @@ def _calls() -> Iterator[tuple[str, Make, float]]:
 
 def _row(name: str, make: Make, reach: float, policies: PolicySet, nothing: PolicySet) -> Row:
     ours, theirs = [], []
-    policies.assess("inlet", make(-1))
     for round_ in range(ROUNDS):
         calls = [make(round_ * CALLS + number) for number in range(CALLS)]
         theirs.append(percentile(_taken(nothing, calls), 50) / 1000)
@@ -67,10 +67,17 @@ def _row(name: str, make: Make, reach: float, policies: PolicySet, nothing: Poli
 def _taken(policies: PolicySet, calls: list[list[Entry]]) -> list[int]:
     taken = []
     for entries in calls:
+        exchange = _exchange(entries)
         began = perf_counter_ns()
-        policies.assess("inlet", entries)
+        policies.assess("inlet", entries, exchange=exchange)
         taken.append(perf_counter_ns() - began)
     return taken
+
+
+def _exchange(entries: list[Entry]) -> Exchange:
+    made = Exchange("e", 0, "POST", "/v1/chat/completions", [], Captured(0), b"t" * 16, b"s" * 8)
+    made.request = RequestReading(model="gpt-4o-mini", messages=entries)
+    return made
 
 
 def _said(number: int, text: str) -> list[Entry]:

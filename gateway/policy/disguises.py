@@ -46,7 +46,7 @@ _ENCODED, _PAIRS, _ESCAPED, _SPREAD, _GROUPED, _JOINED, _LEETED = (
 )
 CLUES = (
     # Of plain ASCII each fourth digit in base64 is one of the first 32, and each pair of hexadecimal ones begins so.
-    Shape(_ENCODED, r"(?:[A-Za-f][A-Za-z0-9+/_-]{3}){3}"),
+    Shape(_ENCODED, r"(?:[A-Za-f][A-Za-z0-9+/_-]{3}){4}"),
     Shape(_ENCODED, r"[A-Za-f][A-Za-z0-9+/_-]{3}[A-Za-f][A-Za-z0-9+/_-]{3}[A-Za-f][A-Za-z0-9+/_-]{1,2}="),
     Shape(_ENCODED, r"(?:[2-7][0-9A-Fa-f]){8}"),
     Shape(_PAIRS, r"[0-9A-Fa-f][ :,](?:0x)?[2-7][0-9A-Fa-f][ :,](?:0x)?[2-7][0-9A-Fa-f][ :,](?:0x)?[2-7]"),
@@ -202,6 +202,8 @@ def _drawn_together(reading: Reading) -> Iterator[Reading]:
 
 def _without_gaps(written: str) -> str:
     """`n i g h t   j a r` is two words: what is between the first two characters is between any two of one word."""
+    if "\n" in written and not any(map(str.isalpha, written)):
+        return written  # rows of a matrix
     gap = _GAPS.search(written)
     usual = gap[0] if gap else ""
     return _GAPS.sub(lambda found: "" if found[0] == usual else " ", written)

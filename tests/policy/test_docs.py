@@ -89,7 +89,7 @@ OTHERS = ("data-protector", "prompt-shield")
         {"role": "tyrant"},
         {"directions": "outlet"},
         {"timeout": "5"},
-        {"detect": {"c": {"entities": ["passport"]}}},
+        {"detect": {"c": {"entities": ["shoe_size"]}}},
         {"detect": {"c": {"tools": {"denny": ["x"]}}}},
         {"cases": [{"expect": "fine"}]},
         {"cases": [{"expect": "allowed", "given": {"modl": "x"}}]},

@@ -2,7 +2,7 @@
 
 import re
 
-_BEFORE = 64
+BEFORE = 64
 """Characters in which the word that tells must stand; further away it speaks of something else."""
 _THINGS = re.compile(
     r"(?:part|order|sku|model|item|ref(?:erence)?|invoice|ticket|serial|case|lot|batch|version|build|product|catalog"
@@ -17,9 +17,9 @@ def told_by(words: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![A-Za-z])(?:{words})s?(?![A-Za-z])", re.IGNORECASE)
 
 
-def told(words: re.Pattern[str], text: str, at: int) -> bool:
+def told(words: re.Pattern[str], text: str, at: int, within: int = BEFORE) -> bool:
     """Whether one of the words stands shortly before."""
-    return words.search(text, max(0, at - _BEFORE), at) is not None
+    return words.search(text, max(0, at - within), at) is not None
 
 
 def of_a_thing(text: str, at: int) -> bool:

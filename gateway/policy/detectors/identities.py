@@ -36,7 +36,7 @@ _NUMBERS = (
     Number("us_ssn", r"[0-9]{3}[- ]?[0-9]{2}[- ]?[0-9]{4}", "us.ssn", r"ssn|social security|soc\.? ?sec",
            r"[0-9]{3}-[0-9]{2}-[0-9]{4}"),
     Number("us_itin", r"9[0-9]{2}[- ]?[0-9]{2}[- ]?[0-9]{4}", "us.itin", r"itin|taxpayer id\w*"),
-    Number("us_ein", r"[0-9]{2}-?[0-9]{7}", "us.ein", r"f?ein|employer id\w*|federal tax id"),
+    Number("us_ein", r"[0-9]{2}-[0-9]{7}", "us.ein", r"f?ein|employer id\w*|federal tax id"),
     Number("us_routing_number", r"[0-9]{9}", "us.rtn", r"routing|aba|rtn"),
     Number("ca_sin", r"[0-9]{3}[- ]?[0-9]{3}[- ]?[0-9]{3}", "ca.sin", r"social insurance|sin (?:is|no|number|card)"),
     Number("mx_curp", r"[A-Z][AEIOUX][A-Z]{2}[0-9]{6}[HM][A-Z]{5}[0-9A-Z][0-9]", "mx.curp", "curp",

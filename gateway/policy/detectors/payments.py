@@ -21,7 +21,7 @@ _LETTERS_AS_NUMBERS = str.maketrans({chr(base + n): str(10 + n) for base in (65,
 
 # Issuer identification ranges as the card schemes publish them: first and last prefix, lengths.
 _CARD_ISSUERS: tuple[tuple[str, str, frozenset[int]], ...] = (
-    ("4", "4", frozenset({13, 16, 19})),  # Visa
+    ("4", "4", frozenset({16, 19})),  # Visa; its cards of 13 digits are gone, EANs of 13 are not
     ("51", "55", frozenset({16})),  # Mastercard
     ("2221", "2720", frozenset({16})),  # Mastercard
     ("34", "34", frozenset({15})),  # American Express

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 import phonenumbers
 
-from gateway.policy.detectors.context import noticed_by, told, told_by
+from gateway.policy.detectors.context import BEFORE, noticed_by, told, told_by
 from gateway.policy.detectors.shape import Place, Shape
 
 _CANDIDATE = re.compile(
     r"(?<![\w.,/+-])(?:\+ ?(?=[1-9(]))?\(?[0-9](?:[ ().\-/\u2011]{0,3}[0-9]){6,14}(?![\w+]|[.,-]?[0-9])"
 )
-_NORTH_AMERICAN = re.compile(r"\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[-. ][0-9]{4}")
+_NORTH_AMERICAN = re.compile(r"\([0-9]{3}\) ?[0-9]{3}[-. ][0-9]{4}")
+_BARE_WITHIN = 16
+"""Characters before a number without any gaps in which the word must stand."""
 _WORDS = (
     r"(?:tele)?phone|tel|mobile|cell|call|dial|text me|sms|whatsapp|fax|reach me|reach (?:him|her|us)|ring me"
     r"|telefon|telefonnummer|handy|handynummer|rufnummer|mobil|anrufen|ruf|telefono|movil|llam[ae]\w{0,5}|celular"
@@ -35,7 +37,7 @@ def phone_places(text: str) -> Iterator[Place | None]:
             yield (start, end) if _valid(written, None) else None
         elif _NORTH_AMERICAN.fullmatch(written):
             yield (start, end) if _valid(written, "US") else None
-        elif told(_TELLING, text, start):
+        elif told(_TELLING, text, start, _BARE_WITHIN if written.isdigit() else BEFORE):
             for country in _WITH_ZERO if written.lstrip("(").startswith("0") else _WITHOUT_ZERO:
                 if _valid(written, country):
                     yield start, end
