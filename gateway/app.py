@@ -39,6 +39,7 @@ from gateway.proxy.limits import Limits
 from gateway.proxy.server import ProxyServer
 from gateway.receivers.llm import LlmReceiver
 from gateway.receivers.llm_config import LlmConfig
+from gateway.review.desk import ReviewDesk
 from gateway.state.config import SessionStateConfig
 from gateway.state.opening import principals_secret, session_state
 from gateway.store.config import StorageConfig
@@ -62,18 +63,20 @@ class Worker:
         files = PolicyFiles(policy.files) if (policy := _policy(config)) is not None else None
         policies = CurrentPolicies(_policies(config))
         self._uplink = Uplink(control_path, f"worker-{os.getpid()}")
+        desk = ReviewDesk(self._uplink)
+        self._uplink.on_decided = desk.decided
         self.exporters = [
             _exporter(name, config.exporters[name], config, policies, self._uplink, environ)
             for name in pipeline.exporters
         ]
         providers = formats()
         self.processors = {
-            name: _processor(config.processors[name], config, policies.now, self._reading, self._answered)
+            name: _processor(config.processors[name], config, policies.now, desk, self._reading, self._answered)
             for name in pipeline.processors
         }
         self._known = KnownMessageCache()
         self.reloads = [
-            PolicyReload(policy, workspaces_of(config), files, judging, policies)
+            PolicyReload(policy, workspaces_of(config), files, judging, policies, self._policies_taken)
             for judging in self.processors.values()
             if isinstance(judging, PolicyProcessor) and policy is not None and files is not None
         ]
@@ -85,6 +88,9 @@ class Worker:
             self._known,
         )
         self.receiver = LlmReceiver(self.llm, self.pipeline, providers, environ, sockets())
+
+    def _policies_taken(self) -> None:
+        self.pipeline.look_again()
 
     def _reading(self, exchange: Exchange) -> RequestReading | None:
         return self.pipeline.reading(exchange)
@@ -250,6 +256,7 @@ def _processor(
     written: ConfigModel,
     config: Config,
     policies: PolicySet,
+    desk: ReviewDesk,
     reading: Callable[[Exchange], RequestReading | None],
     answered: Waiting,
 ) -> Processor:
@@ -259,7 +266,7 @@ def _processor(
         state = session_state(kept, secret, written.window, written.close_after, worker_count(config))
         return SessionProcessor(written, state, reading, secret, answered)
     if isinstance(written, PolicyConfig):
-        return PolicyProcessor(written, policies)
+        return PolicyProcessor(written, policies, desk)
     if isinstance(written, CostConfig):
         return CostProcessor(written)
     raise TypeError(type(written).__name__)

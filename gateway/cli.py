@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gateway import __version__
 from gateway.config.defaults import embedded
@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_session(delete)
     delete.set_defaults(command=_sessions_delete)
 
+    _add_reviews(commands)
     _add_processes(commands)
     return parser
 
@@ -126,6 +127,23 @@ def _add_form(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true")
     form.add_argument("--csv", action="store_true")
+
+
+def _add_reviews(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    reviews = commands.add_parser("reviews", help="decide on exchanges that wait").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    listing = reviews.add_parser("list", help="those that wait, newest first")
+    _add_config(listing)
+    listing.add_argument("--all", action="store_true", help="also those that were decided or expired")
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(command=_reviews_list)
+    for decision, what in (("approve", "let it go on"), ("decline", "refuse it"), ("change", "ask for a change")):
+        deciding = reviews.add_parser(decision, help=what)
+        _add_config(deciding)
+        deciding.add_argument("id", metavar="ID")
+        deciding.add_argument("--reason", default="", help="the refused client reads it")
+        deciding.set_defaults(command=_reviews_decide, decision=decision)
 
 
 def _add_processes(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -323,6 +341,19 @@ def _sessions_delete(arguments: argparse.Namespace) -> int:
     from gateway.commands.sessions_delete import remove_session
 
     return remove_session(_database(arguments), sys.stdout, arguments.id, workspace=arguments.workspace)
+
+
+def _reviews_list(arguments: argparse.Namespace) -> int:
+    from gateway.commands.reviews import list_reviews
+
+    status: Literal["pending"] | None = None if arguments.all else "pending"
+    return list_reviews(_database(arguments), sys.stdout, status=status, as_json=arguments.json)
+
+
+def _reviews_decide(arguments: argparse.Namespace) -> int:
+    from gateway.commands.reviews import decide_review
+
+    return decide_review(_database(arguments), sys.stdout, arguments.id, arguments.decision, arguments.reason)
 
 
 def _database(arguments: argparse.Namespace) -> str:

@@ -5,7 +5,7 @@ never wait, and a coroutine for each of them would cost more than the work (a ta
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -86,6 +86,61 @@ class AsksInTarget(Protocol):
         """`target` as in `Provider.read_request`. Never raises."""
 
 
+class Ruling(NamedTuple):
+    """What a gate says of what it was given."""
+
+    release: bytes = b""
+    """May go on to the client now."""
+    refusal: Refusal | None = None
+    """Instead of whatever has not gone on; the gate's last word."""
+    later: "Awaitable[Ruling] | None" = None
+    """It cannot say yet: nothing is fed until this has come to another ruling."""
+
+
+class Gate(Protocol):
+    """Stands between one answer and its client: nothing passes that it has not let go. Called on the event loop."""
+
+    events: bool
+    """Known once it holds: whether it lets go whole events, so that one of its own can follow what has left."""
+
+    def request(self) -> bytes | Refusal | None:
+        """The request may leave: the body to send in place of the client's, or why it must not be sent after all."""
+
+    def sent(self) -> Refusal | None:
+        """The request is on its way, and nothing of the answer has come: what was not to delay it is done now."""
+
+    def holds(self) -> bool:
+        """The answer's head is in the exchange. False: its body passes as it comes, and nothing more is asked."""
+
+    def feed(self, data: bytes) -> Ruling:
+        """The next bytes of the body, cut anywhere; they are in the exchange too, as far as they are kept."""
+
+    def end(self, complete: bool) -> Ruling:
+        """The body is over, or broke off. Called once, and only where nothing was refused."""
+
+    def event(self, refusal: Refusal, first: bool) -> bytes:
+        """The refusal as an event in the answer; `first`: none has left yet."""
+
+    def ping(self) -> bytes:
+        """What may stand between two events and says nothing, to show that somebody is there; b"" where nothing is."""
+
+
+class Reads(Protocol):
+    """What a gate has read. Raises what a provider's bug raises, but for `answer`."""
+
+    def provider(self, exchange: Exchange) -> Provider:
+        """Whose wire format it is."""
+
+    def answer(self, exchange: Exchange) -> Iterator[None]:
+        """An answer that is here, whole, a slice's work a step: `exchange.response` is set at the end; None: failed."""
+
+    def other_request(self, exchange: Exchange, body: bytes) -> RequestReading:
+        """As if this were the exchange's, decoded."""
+
+    def other_answer(self, exchange: Exchange, body: bytes) -> ResponseReading:
+        """As if this were the exchange's, decoded."""
+
+
 class Processor(Protocol):
     """Takes part in an exchange. Implement only the moments you need: nobody pays for the others."""
 
@@ -93,9 +148,15 @@ class Processor(Protocol):
     """Whether `on_request` needs `exchange.request`; reading is skipped when no processor does."""
     needs_answer: bool = False
     """Whether it must read an answer before the client does: upstream is asked for one without a coding."""
+    gates: bool = False
+    """Whether it may have a gate for an exchange."""
 
     def on_request(self, exchange: Exchange) -> Awaitable[None] | None:
         """Read, nothing sent upstream yet; the client waits. Set `exchange.refusal` to refuse."""
+        return None
+
+    def gate(self, exchange: Exchange, reads: Reads) -> Gate | None:
+        """What this exchange's answer has to pass; asked when the exchange begins, of who `gates`."""
         return None
 
     def on_end(self, exchange: Exchange) -> None:

@@ -20,6 +20,7 @@ from gateway.console.health import Health, health_app
 from gateway.console.pages import Pages
 from gateway.console.serving import EndpointError, serve
 from gateway.link.server import LinkServer
+from gateway.review.pending import PendingReviews
 from gateway.store.config import StorageConfig
 from gateway.store.sqlite import StoreWriter
 from gateway.store.tables import UnusableDatabaseError
@@ -65,6 +66,8 @@ async def run_control_plane(
         writer = StoreWriter(settings.storage.path, settings.storage.retention, close_after_s=settings.close_after_s)
         await asyncio.to_thread(_start_writer, writer, settings.storage)
     link = LinkServer(writer)
+    pending: PendingReviews | None = None
+    deciding: asyncio.Task[None] | None = None
     listening = socket(fileno=os.dup(listen_fd))
     closing: list[Callable[[], None]] = []
     counted: dict[str, Callable[[], dict[str, int]]] = {"link": link.counters}
@@ -77,6 +80,10 @@ async def run_control_plane(
         if settings.health is not None:
             check = _health_check(writer, link, settings.workers)
             runners.append(await _listen(health_app(check), settings.health.endpoint, "health_check"))
+        if settings.storage is not None:
+            pending = link.reviews = PendingReviews(settings.storage.path, link.tell)
+            counted["reviews"] = pending.counters
+            deciding = asyncio.create_task(pending.run(), name="reviews")
         link.start(listening)
         ready()
         await stop.wait()
@@ -90,6 +97,10 @@ async def run_control_plane(
             await asyncio.to_thread(writer.stop, settings.drain_s)
         await asyncio.sleep(0)
         await link.stop()
+        if deciding is not None and pending is not None:
+            deciding.cancel()
+            await asyncio.wait([deciding])
+            pending.close()
         listening.close()
         for runner in runners:
             await runner.cleanup()

@@ -11,7 +11,7 @@ from itertools import islice
 
 import structlog
 
-from gateway.contracts import Exporter, KnownMessages, Processor, Provider
+from gateway.contracts import Exporter, Gate, KnownMessages, Processor, Provider
 from gateway.model.exchange import Exchange
 from gateway.model.message import RequestReading
 from gateway.model.span import Span
@@ -45,8 +45,8 @@ class Pipeline:
     ) -> None:
         """`providers`: by wire format's name."""
         self._exporters = exporters
-        self.reads_answers = any(processor.needs_answer for processor in processors)
-        """Whether an answer must be read before the client gets it."""
+        self._processors = processors
+        self.look_again()
         self._on_request = [p for p in processors if _implements(p, "on_request")]
         self._on_end = [p for p in processors if _implements(p, "on_end")]
         self._on_tail = [p for p in processors if _implements(p, "on_tail")]
@@ -62,6 +62,15 @@ class Pipeline:
         self._tools = ToolSpans()
         self.counters: Counter[str] = self._tools.counters
         self._bodies = Bodies(providers, known, self.counters)
+        self._reads = _Reads(self, self._bodies)
+
+    def look_again(self) -> None:
+        """At what the processors need: it may have changed."""
+        self.reads_answers = any(processor.needs_answer for processor in self._processors)
+        """Whether an answer must be read before the client gets it."""
+        self._gating = [processor for processor in self._processors if processor.gates]
+        self.gates = bool(self._gating)
+        """Whether an exchange may have a gate."""
 
     @property
     def reads_inline(self) -> bool:
@@ -80,7 +89,7 @@ class Pipeline:
             processor = processors[index]
             try:
                 if processor.needs_reading and exchange.request is None:
-                    self._try_reading(exchange)
+                    self.try_reading(exchange)
                 waiting = processor.on_request(exchange)
             except Exception as error:  # a processor's bug must not stop traffic
                 self._failed(processor, "on_request", error)
@@ -107,16 +116,24 @@ class Pipeline:
             exchange.request = self._bodies.request(exchange)
         return exchange.request
 
-    def _try_reading(self, exchange: Exchange) -> None:
+    def try_reading(self, exchange: Exchange) -> None:
         """As `reading`; a failure of ours leaves `exchange.request` None: who needs it decides what that means."""
         try:
             self.reading(exchange)
         except Exception as error:
-            self._unread(exchange, error)
+            self.unread(exchange, error)
 
-    def _unread(self, exchange: Exchange, error: Exception) -> None:
+    def unread(self, exchange: Exchange, error: Exception) -> None:
         self.failures["reading"] += 1
         _log.error("reading an exchange failed", exchange=exchange.id, error=type(error).__name__)
+
+    def gate(self, exchange: Exchange) -> Gate | None:
+        """What its answer has to pass."""
+        for processor in self._gating:
+            gate = processor.gate(exchange, self._reads)
+            if gate is not None:
+                return gate
+        return None
 
     def end(self, exchange: Exchange) -> None:
         """It is over: quick work now, the rest on the tail."""
@@ -165,12 +182,12 @@ class Pipeline:
         exchange, size = self._tail[0]
         try:
             if self._long is None:
-                self._try_reading(exchange)
+                self.try_reading(exchange)
                 self._long = self._bodies.response_in_slices(exchange)
             if next(self._long, _OVER) is not _OVER:
                 return
         except Exception as error:  # as in `_finish_next`
-            self._unread(exchange, error)
+            self.unread(exchange, error)
         self._long = None
         self._tail.popleft()
         self._tail_bytes -= size
@@ -192,13 +209,13 @@ class Pipeline:
         self._finish(exchanges)
 
     def _read(self, exchange: Exchange) -> None:
-        self._try_reading(exchange)
+        self.try_reading(exchange)
         if exchange.response is not None:
             return
         try:
             exchange.response = self._bodies.response(exchange)
         except Exception as error:  # unreadable is a fact about the exchange, never a reason to lose its span
-            self._unread(exchange, error)
+            self.unread(exchange, error)
 
     def _finish(self, exchanges: Sequence[Exchange]) -> None:
         """They were read."""
@@ -278,6 +295,24 @@ class Pipeline:
         name = f"{type(processor).__name__}.{moment}"
         self.failures[name] += 1
         _log.error("a processor failed; the exchange goes on", where=name, error=type(error).__name__)
+
+
+class _Reads:
+    """Implements `Reads`."""
+
+    def __init__(self, pipeline: Pipeline, bodies: Bodies) -> None:
+        self._pipeline = pipeline
+        self.provider = bodies.provider
+        self.other_request = bodies.other_request
+        self.other_answer = bodies.other_answer
+        self._in_slices = bodies.response_in_slices
+
+    def answer(self, exchange: Exchange) -> Iterator[None]:
+        self._pipeline.try_reading(exchange)
+        try:
+            yield from self._in_slices(exchange, held=True)
+        except Exception as error:  # as in `_read`
+            self._pipeline.unread(exchange, error)
 
 
 def _implements(processor: Processor, moment: str) -> bool:

@@ -16,6 +16,8 @@ from gateway.providers.request import unreadable_request
 
 _LONG, _LONG_PACKED, _SLICE = 256 * 1024, 64 * 1024, 8 * 1024
 """Bytes of an answer: events as small as can be take 50 ms for 8 KiB at worst."""
+_COMPLETE = frozenset({"finished", "upstream_error"})
+"""Ends of an exchange whose answer is here, whole."""
 _OF_NUMBERS = frozenset({"embeddings", "text_completion"})
 """Operations whose input may be tokens by number, or vectors."""
 
@@ -37,7 +39,7 @@ class Bodies:
         if not body.size:
             asking = self._asking_in_target.get(exchange.api)
             return asking.read_target(exchange.target) if asking is not None else None
-        provider = self._provider(exchange)
+        provider = self.provider(exchange)
         raw, state = _decoded(body, exchange.header_map.get(b"content-encoding"))
         content_type = exchange.header_map.get(b"content-type", b"").decode("latin-1")
         # Unreadable is not empty: what cannot be decoded is assessed as the bytes it is.
@@ -72,30 +74,45 @@ class Bodies:
         reader, raw, state = self._begun(exchange, exchange.response_body)
         if raw:
             reader.feed(raw)
-        return self._ended(exchange, reader, state)
+        return self._ended(exchange, reader, state, exchange.end in _COMPLETE)
 
-    def response_in_slices(self, exchange: Exchange) -> Iterator[None]:
-        """Sets `exchange.response`, a little of the body at a time: each of its events may cost more than its bytes."""
+    def response_in_slices(self, exchange: Exchange, held: bool = False) -> Iterator[None]:
+        """Sets `exchange.response`, a little of the body at a time: each of its events may cost more than its bytes.
+
+        `held`: the exchange has not ended, because its client waits for what comes of this; the body is here, whole.
+        """
         assert exchange.response_body is not None
         reader, raw, state = self._begun(exchange, exchange.response_body)
         for at in range(0, len(raw), _SLICE):
             reader.feed(raw[at : at + _SLICE])
             yield
-        exchange.response = self._ended(exchange, reader, state)
+        exchange.response = self._ended(exchange, reader, state, held or exchange.end in _COMPLETE)
 
-    def _provider(self, exchange: Exchange) -> Provider:
+    def other_request(self, exchange: Exchange, body: bytes) -> RequestReading:
+        """As if this, not compressed, were the exchange's body."""
+        content_type = exchange.header_map.get(b"content-type", b"").decode("latin-1")
+        return self.provider(exchange).read_request(body, self._known, exchange.target, content_type)
+
+    def other_answer(self, exchange: Exchange, body: bytes) -> ResponseReading:
+        """As if this, not compressed, were the answer."""
+        content_type = exchange.response_header_map.get(b"content-type", b"").decode("latin-1")
+        reader = self.provider(exchange).response_reader(exchange.request, exchange.status, content_type)
+        reader.feed(body)
+        return reader.end(True)
+
+    def provider(self, exchange: Exchange) -> Provider:
+        """Whose wire format it is."""
         return self._providers[exchange.api or NOT_UNDERSTOOD]
 
     def _begun(self, exchange: Exchange, body: Captured) -> tuple[ResponseReader, bytes, State]:
         fields = exchange.response_header_map
         content_type = fields.get(b"content-type", b"").decode("latin-1")
-        reader = self._provider(exchange).response_reader(exchange.request, exchange.status, content_type)
+        reader = self.provider(exchange).response_reader(exchange.request, exchange.status, content_type)
         raw, state = _decoded(body, fields.get(b"content-encoding"))
         return reader, raw, state
 
-    def _ended(self, exchange: Exchange, reader: ResponseReader, state: State) -> ResponseReading:
-        complete = exchange.end in ("finished", "upstream_error") and state == "full"
-        reading = reader.end(complete)
+    def _ended(self, exchange: Exchange, reader: ResponseReader, state: State, complete: bool) -> ResponseReading:
+        reading = reader.end(complete and state == "full")
         if reader.corrupt_frames:
             self._counters["corrupt_frames"] += reader.corrupt_frames
         if reader.cut:
@@ -115,7 +132,7 @@ class Bodies:
 def is_long(exchange: Exchange) -> bool:
     """Whether to understand its answer may take longer than calls should wait; packed it is likely a multiple."""
     body = exchange.response_body
-    if body is None or body.kept <= _LONG_PACKED:
+    if body is None or body.kept <= _LONG_PACKED or exchange.response is not None:
         return False
     return body.kept > _LONG or b"content-encoding" in exchange.response_header_map
 

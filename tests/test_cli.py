@@ -120,7 +120,7 @@ def test_each_command_explains_itself(spangate: Spangate, command: list[str]) ->
 def test_the_help_names_every_command_for_people(spangate: Spangate) -> None:
     indented = [line for line in spangate("--help").out.splitlines() if line[:4] == "    " and line[4:5] != " "]
     named = {line.split()[0] for line in indented}
-    assert named == {"run", "validate", "demo", "components", "policy", "tail", "sessions"}
+    assert named == {"run", "validate", "demo", "components", "policy", "tail", "sessions", "reviews"}
 
 
 @pytest.mark.parametrize("arguments", WRONG_USAGE, ids=" ".join)

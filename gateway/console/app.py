@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from gateway.console import api, pages
+from gateway.console import api, pages, reviews
 from gateway.console.auth import Auth
 from gateway.console.desk import DESK, Desk
 from gateway.console.guard import AUTH, guarded, harmless
@@ -26,6 +26,7 @@ def console_app(
     )
     app[AUTH], app[DESK], app[pages.PAGES] = auth, desk, page_maker
     app.add_routes(api.routes)
+    app.add_routes(reviews.routes)
     app.add_routes(pages.routes)
     app.router.add_get("/static/{name}", _static)
     app.on_response_prepare.append(harmless)

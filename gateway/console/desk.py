@@ -19,6 +19,7 @@ class Desk:
     """Raises what `Reader` raises when made."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
         self._reader = Reader(path, clock)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="console-query")
 

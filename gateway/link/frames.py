@@ -1,7 +1,7 @@
 """Length-prefixed msgpack frames between worker and control plane. Sans-io; refuses frames over a fixed size.
 
-A frame is four bytes of length (big-endian) and one tagged msgpack array. Up: `Hello`, then `Batch`es and
-`Trouble`s. Down: `Ack`s.
+A frame is four bytes of length (big-endian) and one tagged msgpack array. Up: `Hello`, then `Batch`es,
+`Trouble`s and what people are asked. Down: `Ack`s and what they decided.
 """
 
 import struct
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from gateway.link.records import ExchangeRecord
+from gateway.model.review import Decided, Review
 
 PROTOCOL_VERSION = 3
 MAX_FRAME_BYTES = 64 * 1024 * 1024
@@ -46,22 +47,36 @@ class Trouble(msgspec.Struct, array_like=True, frozen=True, tag=3):
     text: str
 
 
+class Ask(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """An exchange waits for this review; said again to every control plane as long as it does."""
+
+    review: Review
+
+
+class Withdraw(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """No exchange waits for it any more."""
+
+    review_id: str
+
+
+Up = Hello | Batch | Trouble | Ask | Withdraw
+Down = Ack | Decided
 _encoder = msgspec.msgpack.Encoder()
-_read_up: msgspec.msgpack.Decoder[Hello | Batch | Trouble] = msgspec.msgpack.Decoder(Hello | Batch | Trouble)
-_read_down = msgspec.msgpack.Decoder(Ack)
+_read_up: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)
+_read_down: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
 
 
-def framed(frame: Hello | Batch | Trouble | Ack) -> bytes:
+def framed(frame: Up | Down) -> bytes:
     payload = _encoder.encode(frame)
     return _LENGTH.pack(len(payload)) + payload
 
 
-def read_up(payload: bytes) -> Hello | Batch | Trouble:
+def read_up(payload: bytes) -> Up:
     """Raises msgspec.MsgspecError (a ValueError) for what is none of them."""
     return _read_up.decode(payload)
 
 
-def read_down(payload: bytes) -> Ack:
+def read_down(payload: bytes) -> Down:
     return _read_down.decode(payload)
 
 

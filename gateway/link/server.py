@@ -9,8 +9,21 @@ from collections.abc import Callable, Sequence
 from socket import socket
 from typing import Protocol, cast
 
-from gateway.link.frames import PROTOCOL_VERSION, Ack, Batch, FrameDecoder, Hello, Trouble, framed, read_up
+from gateway.link.frames import (
+    PROTOCOL_VERSION,
+    Ack,
+    Ask,
+    Batch,
+    FrameDecoder,
+    Hello,
+    Trouble,
+    Up,
+    Withdraw,
+    framed,
+    read_up,
+)
 from gateway.link.records import ExchangeRecord
+from gateway.model.review import Decided, Review
 
 _UNSTORED_BYTES = 32 * 1024 * 1024
 _ACCEPT_AGAIN_S = 0.1
@@ -23,12 +36,22 @@ class RecordSink(Protocol):
         """Take them; call `stored` from any thread once they are on disk, in the order of the calls."""
 
 
+class ReviewSink(Protocol):
+    """Where reviews are asked for. Never waits."""
+
+    def ask(self, review: Review) -> None: ...
+
+    def withdraw(self, review_id: str) -> None: ...
+
+
 class LinkServer:
     """Accepts workers on an already listening Unix socket."""
 
     def __init__(self, sink: RecordSink | None) -> None:
         """`sink`: None where nothing is kept; whoever sends records all the same is refused."""
         self.sink = sink
+        self.reviews: ReviewSink | None = None
+        """None where nobody can decide: what is asked then runs into its time-out."""
         self.workers: dict[str, int] = {}
         """Connections by worker id."""
         self.troubles: dict[str, str] = {}
@@ -66,6 +89,12 @@ class LinkServer:
 
     def counters(self) -> dict[str, int]:
         return {"received": self.received, "refused": self.refused}
+
+    def tell(self, decided: Decided) -> None:
+        """All workers: one of them has an exchange that waits for it."""
+        for transport in self.connections:
+            if not transport.is_closing():
+                transport.write(framed(decided))
 
     def worker_left(self, worker: str) -> None:
         left = self.workers.pop(worker) - 1
@@ -129,10 +158,21 @@ class _WorkerConnection(asyncio.Protocol):
             self._server.troubles.pop(self._worker, None)
             if frame.text:
                 self._server.troubles[self._worker] = frame.text
+        elif isinstance(frame, Ask | Withdraw):
+            self._review(frame)
         else:
             raise ValueError("a second hello")
 
-    def _greet(self, frame: Hello | Batch | Trouble) -> None:
+    def _review(self, frame: Ask | Withdraw) -> None:
+        reviews = self._server.reviews
+        if reviews is None:
+            return
+        if isinstance(frame, Ask):
+            reviews.ask(frame.review)
+        else:
+            reviews.withdraw(frame.review_id)
+
+    def _greet(self, frame: Up) -> None:
         if not isinstance(frame, Hello) or frame.version != PROTOCOL_VERSION:
             raise ValueError(f"expected a hello of protocol version {PROTOCOL_VERSION}")
         self._worker = frame.worker

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast
@@ -18,14 +19,18 @@ from gateway.link.frames import (
     MAX_FRAME_BYTES,
     PROTOCOL_VERSION,
     Ack,
+    Ask,
     BatchBuilder,
+    Down,
     FrameDecoder,
     Hello,
     Trouble,
+    Withdraw,
     framed,
     read_down,
 )
 from gateway.link.records import ExchangeRecord
+from gateway.model.review import Decided, Review
 
 _MAX_RECORD_BYTES = MAX_FRAME_BYTES // 2
 _DAY_S = 86400
@@ -80,6 +85,10 @@ class Uplink:
         self._path = path
         self._hello = framed(Hello(worker, PROTOCOL_VERSION))
         self._trouble = ""
+        self.on_decided: Callable[[Decided], None] | None = None
+        """Told what people decided."""
+        self._reviews: dict[str, bytes] = {}
+        """Frames of those that exchanges wait for."""
         self._open = BatchBuilder()
         self._waiting: deque[tuple[int, bytes, int]] = deque()
         """(sequence, frame, records) not sent on this connection."""
@@ -95,6 +104,16 @@ class Uplink:
     def start(self) -> None:
         """Connect, and reconnect until `drain`. Needs the running loop."""
         self._task = asyncio.get_running_loop().create_task(self._stay_connected(), name="uplink")
+
+    def ask(self, review: Review) -> None:
+        """Of whoever is there, and of each control plane that comes while somebody waits."""
+        frame = self._reviews[review.id] = framed(Ask(review))
+        if self._transport is not None:
+            self._transport.write(frame)
+
+    def withdraw(self, review_id: str) -> None:
+        if self._reviews.pop(review_id, None) is not None and self._transport is not None:
+            self._transport.write(framed(Withdraw(review_id)))
 
     def has_room(self) -> bool:
         """Ask before building a record: when full, `refuse` is cheaper."""
@@ -179,7 +198,7 @@ class Uplink:
         """A control plane is there, perhaps a new one with another memory: everything unacknowledged goes up again."""
         self._transport = transport
         self.sent.clear()
-        transport.write(self._hello)
+        transport.write(b"".join([self._hello, *self._reviews.values()]))
         if self._trouble:
             transport.write(framed(Trouble(self._trouble)))
         self._resent += len(self._unacked)
@@ -240,7 +259,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, uplink: Uplink, lost: "asyncio.Future[bool]") -> None:
         self._uplink = uplink
         self._lost = lost
-        self._decoder = FrameDecoder(limit=1024)
+        self._decoder = FrameDecoder(limit=16 * 1024)
         self._transport: asyncio.Transport | None = None
         self._useful = False
 
@@ -257,9 +276,12 @@ class _Connection(asyncio.Protocol):
             assert self._transport is not None
             self._transport.abort()
 
-    def _take(self, ack: Ack) -> None:
+    def _take(self, frame: Down) -> None:
         self._useful = True
-        self._uplink.acknowledged(ack.sequence)
+        if isinstance(frame, Ack):
+            self._uplink.acknowledged(frame.sequence)
+        elif self._uplink.on_decided is not None:
+            self._uplink.on_decided(frame)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._uplink.disconnected()

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.model.message import ReadingState, RequestReading, ResponseReading
+from gateway.model.review import Reviewed
 from gateway.model.session import SessionRef
 from gateway.model.verdict import Verdict
 
@@ -58,6 +59,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     message: str
     """Which rule, why, and what to do. Never matched text."""
     retry_after_s: int | None = None
+    review: str = ""
+    """Id of the review that it comes from."""
 
 
 class Connection(msgspec.Struct, eq=False):
@@ -126,6 +129,11 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     refusal: Refusal | None = None
     judges: Any = None
     """The policies that have judged it in line, so that no others judge the rest of it; None where nobody has."""
+    review: Reviewed | None = None
+    """The latest that it waited for."""
+    redactors: tuple[str, ...] = ()
+    """Agents that had something taken out of the answer while it went by: what they say of it is not their last word,
+    which they say of all of it on the tail."""
 
     status: int = 0
     """Of the answer the client got; 0 where none began."""

@@ -35,6 +35,8 @@ class Assessment(msgspec.Struct, frozen=True, eq=False, gc=False):
     message: str = ""
     """What the refused user reads, from the policy file."""
     took_ms: float = 0.0
+    released_bytes: int | None = None
+    """Of the answer's body, that had gone to the client when it was blocked; None where nothing was cut off."""
     categories: tuple[str, ...] = ()
     """Those of what was found, as the policy file names them."""
     tags: tuple[str, ...] = ()

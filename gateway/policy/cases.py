@@ -63,8 +63,8 @@ def run_cases(paths: Sequence[str] = DEFAULT_PATHS) -> CaseReport:
 def _line(policies: PolicySet, agent: Agent, number: int, case: Case) -> CaseLine:
     direction = case.direction or agent.rules.directions[0]
     messages = [_entry(direction, case)] if case.say or case.calls else []
-    # A response is assessed after it was relayed: what cannot be taken back is not called blocked here either.
-    released = direction == "response"
+    # What was relayed before it was assessed cannot be taken back, and is not called blocked here either.
+    released = direction == "response" and agent.rules.response == "after"
     got: Outcome = "allowed"
     for time in range(case.times):
         exchange = _exchange(agent, number, time, case, direction, messages)

@@ -5,10 +5,11 @@ remembered but found again for who asks, because they would be many times the si
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from time import perf_counter
 from typing import Literal, NamedTuple
 
@@ -25,14 +26,15 @@ from gateway.policy.detectors.shape import Place, Shape, Watch
 from gateway.policy.judging import NOTHING, Gap, Look, Panel, Seat, seat_of
 from gateway.policy.load import Agent
 from gateway.policy.memory import SessionMemory
-from gateway.policy.schema import DIRECTIONS
+from gateway.policy.schema import DIRECTIONS, Escalation
 from gateway.policy.sight import Seen
 from gateway.policy.workspaces import Workspaces, agents_in, special
 
-Part = Literal["all", "inline", "tail"]
-"""`inline`: enforcers that are not shadows, the only ones a client need wait for. `tail`: the others."""
+Part = Literal["all", "inline", "beside", "tail"]
+"""`inline`: enforcers that are not shadows, the only ones a client need wait for; of an answer those that hold it.
+`beside`: of these, who look at a request while it is on its way. `tail`: the others."""
 
-PARTS: tuple[Part, ...] = ("all", "inline", "tail")
+PARTS: tuple[Part, ...] = ("all", "inline", "beside", "tail")
 _REMEMBERED = frozenset({"session.findings", "session.first_seen"})
 _Panels = Mapping[tuple[Direction, Part], Panel]
 _PROMPT_S = 0.0005
@@ -109,17 +111,40 @@ class PolicySet:
         if self._special:
             for panel in self._panels.values():
                 panel.apart = True
+        self._redactors = _redactors(self._panels, *self._special.values())
         self._learning = {name: _learners(judging) for name, judging in {"": everywhere, **elsewhere}.items()}
         # Asked of every exchange: known once.
         self.inline = self.asked("inlet", "inline")
+        self.beside = self.asked("inlet", "beside")
         self.later = self.asked("inlet", "tail")
         self.back = self.asked("response")
+        self.holds = self.asked("response", "inline")
+        self.gates = self.holds or self.beside or bool(self._redactors)
+        """Whether an exchange may have to pass a gate."""
         self.learns = any(self._learning.values())
         """Whether any detector is to be told of exchanges that have ended."""
 
     def asked(self, direction: Direction, part: Part = "all") -> bool:
         """Whether any agent of this part looks at this direction, in any workspace."""
         return any(panels[direction, part].seats for panels in (self._panels, *self._special.values()))
+
+    def holds_for(self, exchange: Exchange, said: Assessment) -> Escalation | None:
+        """How long, if an exchange that this agent escalated waits for a person."""
+        seats = self._panel(said.direction, "inline", exchange).seats
+        rules = next((seat.agent.rules for seat in seats if seat.agent.name == said.agent), None)
+        waits = said.outcome == "escalated" and rules is not None and rules.escalation.mode == "hold"
+        return rules.escalation if waits and rules is not None else None
+
+    def wants_out(self, said: Assessment) -> bool:
+        """Whether an enforcer found something that it wants taken out, whatever else it found."""
+        seats = self._redactors.get((said.agent, said.direction), ())
+        rules = next((seat.agent.rules for seat in seats if seat.agent.version == said.version), None)
+        return rules is not None and any(rules.wish(each, said.direction) == "redact" for each in said.categories)
+
+    def holding(self, exchange: Exchange) -> Literal["after", "window", "hold"]:
+        """How an answer is kept back for who must see it first: the strictest that any agent asks for."""
+        asked = {seat.agent.rules.response for seat in self._panel("response", "inline", exchange).seats}
+        return "hold" if "hold" in asked else "window" if asked else "after"
 
     def assess(
         self,
@@ -245,15 +270,29 @@ class PolicySet:
 
         Where not every candidate was looked at, the whole text is a place too.
         """
+        return self._found_in(text, self._sensitive)
+
+    def redacted_in(self, text: str, direction: Direction, agents: Collection[str]) -> list[Found]:
+        """Where the things are that these agents want taken out of traffic; otherwise as `sensitive_in`."""
+        return self._found_in(text, self._watched(direction, frozenset(agents)))
+
+    def _watched(self, direction: Direction, agents: frozenset[str]) -> Mapping[int, Watch]:
+        watched = {}
+        for (name, asked), seats in self._redactors.items():
+            for seat in seats if asked == direction and name in agents else ():
+                for watch, (category, _, shape) in zip(seat.agent.watches, seat.watches, strict=True):
+                    if seat.agent.rules.wish(category, direction) == "redact":
+                        watched[shape] = watch
+        return watched
+
+    def _found_in(self, text: str, watches: Mapping[int, Watch]) -> list[Found]:
         found = []
         effort = Effort()
         for reading, shapes in self._scanner.noticed(text):
             if reading.cut:
-                found += [
-                    Found(watch.category, watch.shape.name, (0, len(text)), True) for watch in self._sensitive.values()
-                ]
+                found += [Found(watch.category, watch.shape.name, (0, len(text)), True) for watch in watches.values()]
             for index in shapes:
-                if (watch := self._sensitive.get(index)) is not None:
+                if (watch := watches.get(index)) is not None:
                     places, more = self._scanner.places_in(index, reading, effort)
                     places = reading.written_at(places)
                     if more:
@@ -333,8 +372,19 @@ def _version(agents: Sequence[Agent], shapes: Mapping[Shape, int]) -> str:
     return sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:12]
 
 
+def _redactors(*panels: _Panels) -> dict[tuple[str, Direction], list[Seat]]:
+    """Enforcers that may want something taken out of traffic, by name and direction; a workspace may have its own."""
+    found: dict[tuple[str, Direction], list[Seat]] = {}
+    for (direction, part), panel in chain(*[each.items() for each in panels]):
+        for seat in panel.seats if part == "all" else ():
+            wishes = [seat.agent.rules.wish(category, direction) for category in seat.agent.rules.detect]
+            if seat.part != "tail" and "redact" in wishes:
+                found.setdefault((seat.agent.name, direction), []).append(seat)
+    return found
+
+
 def _belongs(seat: Seat, direction: Direction, part: Part) -> bool:
-    return seat.direction == direction and (part == "all" or seat.inline == (part == "inline"))
+    return seat.direction == direction and part in ("all", seat.part)
 
 
 def _with_their_memory(agents: Sequence[Agent], before: Sequence[Agent]) -> Sequence[Agent]:

@@ -9,8 +9,11 @@ from msgspec.structs import replace
 from gateway.model.verdict import INTENTS, AgentRole, Assessment, AssessmentState, Direction, Intent, Outcome
 from gateway.policy.detectors.shape import Shape
 from gateway.policy.load import Agent
+from gateway.policy.schema import AgentFile
 
 _CLEANS_LIMIT = 256
+RELAYED = "seen after it was relayed"
+"""Why a block or a redaction comes to less."""
 _OUTCOMES: Mapping[AgentRole, Mapping[Intent, Outcome]] = {
     "observer": {
         "allow": "allowed",
@@ -45,7 +48,7 @@ class Seat:
     direction: Direction
     watches: tuple[tuple[str, str, int], ...]
     """(category, detector, shape)."""
-    inline: bool
+    part: Literal["inline", "beside", "tail"]
     clean: Assessment
     """What it says where there is nothing."""
     closes: bool
@@ -155,12 +158,20 @@ def seat_of(
         agent=agent,
         direction=direction,
         watches=tuple((watch.category, watch.shape.name, shapes[watch.shape]) for watch in agent.watches),
-        inline=rules.role == "enforcer" and not rules.shadow,
+        part=_part(rules, direction),
         clean=clean,
         closes=(rules.on_error or on_error) == "block",
         timeout_s=rules.timeout or timeout_s,
         asks=agent.condition is not None or bool(agent.equipment),
     )
+
+
+def _part(rules: AgentFile, direction: Direction) -> Literal["inline", "beside", "tail"]:
+    if rules.role != "enforcer" or rules.shadow:
+        return "tail"
+    if direction == "response":
+        return "tail" if rules.response == "after" else "inline"
+    return "beside" if rules.inlet == "parallel" else "inline"
 
 
 def judged(
@@ -203,7 +214,7 @@ def judged(
     if released and outcome in ("blocked", "redacted"):
         outcome = "flagged"
         state = "bypassed" if state == "evaluated" else state
-        reasons.append("seen after it was relayed")
+        reasons.append(RELAYED)
     if rules.shadow:
         outcome = "allowed"
         state = "bypassed" if state == "evaluated" else state

@@ -157,19 +157,23 @@ def _at(lines: Sequence[Problem]) -> PydanticCustomError:
 
 
 class Escalation(ConfigModel):
-    mode: Annotated[
-        Literal["notify"],
-        _refused("holding traffic for a person is not supported yet; use `mode: notify` or `intent: block`", "hold"),
-    ] = "notify"
-    timeout: Annotated[None, _refused("belongs to `mode: hold`, not supported yet; leave it out")] = None
-    then: Annotated[None, _refused("belongs to `mode: hold`, not supported yet; leave it out")] = None
+    mode: Literal["notify", "hold"] = "notify"
+    """Whether an escalated exchange goes on, or waits for a person."""
+    timeout: PositiveDuration = 60.0
+    then: Literal["block", "allow"] = "block"
+    """What becomes of it where nobody decides in time."""
+
+    @model_validator(mode="after")
+    def _waits_only_where_held(self) -> Self:
+        if self.mode == "notify" and self.model_fields_set & {"timeout", "then"}:
+            raise ValueError("nobody is waited for; write `mode: hold`, or leave `timeout` and `then` out")
+        return self
 
 
 _Assessed = Annotated[
     Direction, _refused("tool calls and events are not assessed yet; use `inlet` or `response`", "signal")
 ]
 _ByDirection = dict[Direction, Intent]
-_NO_WINDOW = "the response is assessed after it was relayed so far; use `response: after`, or block on the inlet"
 
 
 class AgentFile(ConfigModel):
@@ -191,11 +195,10 @@ class AgentFile(ConfigModel):
     risk: Risk = "medium"
     tags: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     message: str = Field(default="", max_length=1_000)
-    inlet: Annotated[
-        Literal["wait"],
-        _refused("assessing beside the upstream call is not supported yet; use `inlet: wait`", "parallel"),
-    ] = "wait"
-    response: Annotated[Literal["after"], _refused(_NO_WINDOW, "window"), _refused(_NO_WINDOW, "hold")] = "after"
+    inlet: Literal["wait", "parallel"] = "wait"
+    """Whether the upstream waits for an enforcer too, or only the client does."""
+    response: Literal["after", "window", "hold"] = "after"
+    """Whether an enforcer sees an answer after the client got it, window by window before, or all of it before."""
     escalation: Escalation = Escalation()
     timeout: PositiveDuration | None = None
     """Left out: the policy processor's."""
@@ -221,6 +224,18 @@ class AgentFile(ConfigModel):
             raise _at(problems)
         return written
 
+    @model_validator(mode="after")
+    def _takes_out_in_time(self) -> Self:
+        if self.role == "enforcer" and self.inlet == "parallel" and "inlet" in self.directions:
+            if self.escalation.mode == "hold":
+                raise ValueError(
+                    "cannot hold a request that has left; use `inlet: wait`, or `escalation: {mode: notify}`"
+                )
+            wishes = [self.wish(category, "inlet") for category in self.detect]
+            if "redact" in wishes:
+                raise ValueError("cannot take anything out of a request that has left; use `inlet: wait`")
+        return self
+
     def wish(self, category: str, direction: Direction) -> Intent:
         """What the agent wants where it found this category."""
         wishes = self.intent if isinstance(self.intent, str) else self.intent[category]
@@ -233,27 +248,26 @@ class AgentFile(ConfigModel):
 
 def _intent_problems(intents: object, read: Mapping[str, Any]) -> Iterator[Problem]:
     """All that is wrong with `intent`, each with its path: pydantic's own words for a union help nobody."""
-    enforcer = read.get("role") == "enforcer"
     if isinstance(intents, dict):
-        yield from _category_problems(intents, list(read.get("detect", ())), read.get("directions", ()), enforcer)
+        yield from _category_problems(intents, list(read.get("detect", ())), read.get("directions", ()))
     else:
-        yield from _word_problem(intents, ("intent",), enforcer)
+        yield from _word_problem(intents, ("intent",))
 
 
 def _category_problems(
-    intents: Mapping[Any, Any], categories: Sequence[str], directions: Sequence[Direction], enforcer: bool
+    intents: Mapping[Any, Any], categories: Sequence[str], directions: Sequence[Direction]
 ) -> Iterator[Problem]:
     for category, wishes in intents.items():
         path = ("intent", str(category))
         if categories and category not in categories:
             yield path, f"is not a category of `detect`; use {', '.join(categories)}"
         if not isinstance(wishes, dict):
-            yield from _word_problem(wishes, path, enforcer)
+            yield from _word_problem(wishes, path)
             continue
         for direction, word in wishes.items():
             if direction not in DIRECTIONS:
                 yield (*path, str(direction)), f"is not a direction; use {', '.join(DIRECTIONS)}"
-            yield from _word_problem(word, (*path, str(direction)), enforcer)
+            yield from _word_problem(word, (*path, str(direction)))
         for direction in directions:
             if direction not in wishes:
                 yield path, f"does not say what to do in direction {direction}; add `{direction}: allow` or another"
@@ -262,8 +276,6 @@ def _category_problems(
             yield ("intent",), f"does not say what to do about {category}; add `{category}: flag` or another"
 
 
-def _word_problem(word: object, path: tuple[str, ...], enforcer: bool) -> Iterator[Problem]:
+def _word_problem(word: object, path: tuple[str, ...]) -> Iterator[Problem]:
     if word not in INTENTS:
         yield path, f"is not an intent; use one of {', '.join(INTENTS)}"
-    elif word == "redact" and enforcer:
-        yield path, "redacting traffic is not supported yet; use `block` or `flag`, or make the agent an observer"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 
 import structlog
 
@@ -28,13 +29,16 @@ class PolicyReload:
         files: PolicyFiles,
         processor: PolicyProcessor,
         current: CurrentPolicies,
+        taken: Callable[[], None],
     ) -> None:
-        """`files`: made before the agents in force were read, so that no change between is missed."""
+        """`files`: made before the agents in force were read, so that no change between is missed. `taken`: called
+        when others are in force."""
         self._config = config
         self._workspaces = workspaces
         self._files = files
         self._processor = processor
         self._current = current
+        self._taken = taken
         self._asked = asyncio.Event()
         self.counters: Counter[str] = Counter()
         """`reloads`, `reloads_refused`."""
@@ -73,6 +77,7 @@ class PolicyReload:
             return
         self._current.now = made
         self._processor.take(made)
+        self._taken()
         self.counters["reloads"] += 1
         _log.info("policy files were read again", agents=len(made.agents), version=made.version)
 

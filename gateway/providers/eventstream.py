@@ -124,6 +124,15 @@ def encoded(headers: Mapping[str, str], payload: bytes) -> bytes:
     return frame + _CRC.pack(crc32(frame))
 
 
+def reframed(frame: bytes, payload: bytes) -> bytes:
+    """A sound frame with another payload."""
+    headers = _PRELUDE.unpack_from(frame)[1]
+    block = frame[_PRELUDE.size : _PRELUDE.size + headers]
+    lengths = Struct(">II").pack(_LEAST + headers + len(payload), headers)
+    changed = lengths + _CRC.pack(crc32(lengths)) + block + payload
+    return changed + _CRC.pack(crc32(changed))
+
+
 def _string_header(name: bytes, value: bytes) -> bytes:
     return bytes([len(name)]) + name + b"\x07" + len(value).to_bytes(2, "big") + value
 

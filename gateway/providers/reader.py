@@ -68,7 +68,8 @@ _DECODERS: Mapping[str, Callable[[], EventDecoder]] = {
 
 
 @lru_cache(maxsize=256)
-def _decoder_of(content_type: str) -> Callable[[], EventDecoder] | None:
+def decoder_of(content_type: str) -> Callable[[], EventDecoder] | None:
+    """What takes a body of this content type apart; None where it is a whole."""
     return _DECODERS.get(content_type.partition(";")[0].strip().lower())
 
 
@@ -103,7 +104,7 @@ class BodyReader:
         self._answer = answer
         self._raw_shown = raw
         self._status = status
-        if decoder is None and (made := _decoder_of(content_type)) is not None:
+        if decoder is None and (made := decoder_of(content_type)) is not None:
             decoder = made()
         self._decoder = decoder
         self.corrupt_frames = 0

@@ -56,7 +56,7 @@ class AmendedRelay(Relay):
         if self._filter is None:
             super().on_response(response)
             return
-        super().on_response(_without_length(response))
+        super().on_response(without_length(response))
         self.exchange.response_headers = response.headers
         self.exchange.response_header_map = response.header_map
 
@@ -88,7 +88,7 @@ class AmendedRelay(Relay):
             self._out.append(chunk(data) if self._chunking else data)
 
 
-def _without_length(response: ResponseHead) -> ResponseHead:
+def without_length(response: ResponseHead) -> ResponseHead:
     """How long the body is without what is hidden, nobody knows before its end."""
     if response.content_length is None:
         return response

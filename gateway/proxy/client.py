@@ -10,6 +10,7 @@ import httptools
 from gateway.model.exchange import Headers, Refusal
 from gateway.proxy.acceptance import received_head, unacceptable
 from gateway.proxy.amended import AmendedRelay
+from gateway.proxy.gated import GatedRelay
 from gateway.proxy.handler import RequestHead
 from gateway.proxy.handshake import Handshake
 from gateway.proxy.headers import size_of
@@ -240,6 +241,8 @@ class ClientConnection(Joining):
         kind: type[Relay] = Relay
         if asks_websocket(fields):
             kind = Handshake
+        elif plan.gate is not None:
+            kind = GatedRelay
         elif plan.sign is not None:  # over the body as it came: nothing amends it afterwards
             kind = SignedRelay
         elif plan.amendment is not None:

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from gateway.contracts import Gate
 from gateway.model.exchange import End, Exchange, Headers, Refusal
 
 
@@ -103,6 +104,8 @@ class Plan(msgspec.Struct, eq=False, gc=False):
     amendment: Amendment | None = None
     sign: Sign | None = None
     """Asked once the request may leave, with `forward` and the body; a body too big to be kept is refused instead."""
+    gate: Gate | None = None
+    """What the answer has to pass on its way to the client."""
 
 
 class Handler(Protocol):

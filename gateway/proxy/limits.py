@@ -30,6 +30,8 @@ class Limits:
     first_byte_s: float = 600.0
     idle_s: float = 300.0
     """Between two pieces of a response."""
+    ping_s: float = 5.0
+    """How long the client of a held stream hears nothing before it is told that somebody is there."""
     websocket_idle_s: float = 3600.0
     """A WebSocket on which nothing passes, either way."""
     upstream_keep_alive_s: float = 55.0

@@ -43,6 +43,8 @@ def refusal_answer(
     body = handler.refusal_body(exchange, refusal)
     own = handler.response_headers(exchange) if exchange is not None else b""
     retry = b"Retry-After: %d\r\n" % refusal.retry_after_s if refusal.retry_after_s is not None else b""
+    if refusal.review:
+        own += b"x-spangate-review: %b\r\n" % refusal.review.encode()
     return (
         b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%bx-spangate-code: %b\r\n%b%b\r\n%b"
         % (

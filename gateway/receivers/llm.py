@@ -126,6 +126,8 @@ class LlmReceiver:
         forward = self._forward(head, upstream, exchange)
         amendment = self._usage if upstream.include_usage and provider.name == USAGE_API else None
         plan = Plan(exchange, upstream.origin, sent, forward=forward, withheld=self._withheld, amendment=amendment)
+        if self._pipeline.gates:
+            plan.gate = self._pipeline.gate(exchange)
         if upstream.aws:
             plan = with_signature(plan, upstream)
         if asks_websocket(head.header_map):

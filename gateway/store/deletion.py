@@ -74,6 +74,7 @@ def _delete(connection: sqlite3.Connection, whose: Mapping[str, str], messages: 
         f"DELETE FROM assessments WHERE exchange_id IN (SELECT id FROM exchanges WHERE {_ITS_OWN})",  # noqa: S608 ours
         whose,
     )
+    connection.execute("DELETE FROM reviews WHERE session_id = :session AND workspace = :workspace", whose)
     exchanges = connection.execute(f"DELETE FROM exchanges WHERE {_ITS_OWN}", whose).rowcount  # noqa: S608 ours
     connection.execute("DELETE FROM sessions WHERE id = :session AND workspace = :workspace", whose)
     gone = connection.executemany("DELETE FROM messages WHERE digest = ?", [(digest,) for digest in messages]).rowcount

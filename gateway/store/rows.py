@@ -154,6 +154,10 @@ _PRUNE_MESSAGES = """
 DELETE FROM messages WHERE n IN (
     SELECT n FROM messages WHERE last_seen_day < :before_day ORDER BY last_seen_day LIMIT :step)
 """
+_PRUNE_REVIEWS = """
+DELETE FROM reviews WHERE id IN (
+    SELECT id FROM reviews WHERE asked_ns < :before_ns ORDER BY asked_ns LIMIT :step)
+"""
 
 
 def prune(connection: sqlite3.Connection, before_ns: int, step: int) -> int:
@@ -163,5 +167,5 @@ def prune(connection: sqlite3.Connection, before_ns: int, step: int) -> int:
     """
     # A day more for messages: they are dated by day, and by when they were stored.
     limits = {"step": step, "before_ns": before_ns, "before_day": before_ns // 86_400_000_000_000 - 1}
-    statements = (_PRUNE_ASSESSMENTS, _PRUNE_EXCHANGES, _PRUNE_SESSIONS, _PRUNE_MESSAGES)
+    statements = (_PRUNE_ASSESSMENTS, _PRUNE_EXCHANGES, _PRUNE_SESSIONS, _PRUNE_MESSAGES, _PRUNE_REVIEWS)
     return sum(connection.execute(statement, limits).rowcount for statement in statements)

@@ -159,7 +159,29 @@ UPDATE sessions SET previous_id = NULL WHERE previous_id IS NOT NULL AND EXISTS 
 CREATE INDEX sessions_open ON sessions (last_input_ns) WHERE NOT closed;
 CREATE INDEX sessions_continued ON sessions (previous_id, workspace) WHERE previous_id IS NOT NULL;
 """
-MIGRATIONS: Sequence[str] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+_FIFTH = """
+ALTER TABLE assessments ADD COLUMN released_bytes INTEGER;
+CREATE TABLE reviews (
+    id TEXT PRIMARY KEY,
+    exchange_id TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    workspace TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    direction TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    risk TEXT NOT NULL,
+    asked_ns INTEGER NOT NULL,
+    until_ns INTEGER NOT NULL,
+    "then" TEXT NOT NULL,
+    decision TEXT,
+    reviewer TEXT,
+    note TEXT,
+    decided_ns INTEGER,
+    withdrawn INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX reviews_by_time ON reviews (asked_ns);
+"""
+MIGRATIONS: Sequence[str] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 """One script a version; a database at version v has run the first v of them."""
 
 

@@ -7,6 +7,7 @@ import msgspec
 from gateway.model import semconv as sc
 from gateway.model.exchange import Exchange, Participant
 from gateway.model.message import Entry, Message, RequestReading, ResponseReading, Text, Usage
+from gateway.model.review import Reviewed
 from gateway.model.span import (
     KIND_CLIENT,
     STATUS_ERROR,
@@ -187,12 +188,24 @@ def _add_outcome(parts: Parts, exchange: Exchange, error: str | None) -> None:
             exchange.capture,
         )
     )
+    if exchange.review is not None:
+        parts += _review(exchange.review)
     if exchange.usage_injected:
         parts.append((sc.SPANGATE_USAGE_INJECTED, True))
     if request is not None and request.stream and exchange.first_byte_ns:
         sent = exchange.upstream_started_ns or exchange.opened_ns
         parts.append((sc.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, max(0, exchange.first_byte_ns - sent) / 1e9))
     parts.append((sc.SPANGATE_OVERHEAD_MS, exchange.overhead_ns / 1e6))
+
+
+def _review(review: Reviewed) -> tuple[Attribute, ...]:
+    found: list[tuple[str, AttributeValue]] = [
+        (sc.SPANGATE_REVIEW_ID, review.id),
+        (sc.SPANGATE_REVIEW_DECISION, review.decision),
+        (sc.SPANGATE_REVIEW_REVIEWER, review.reviewer),
+        (sc.SPANGATE_REVIEW_WAITED_MS, review.waited_ms),
+    ]
+    return tuple((key, value) for key, value in found if value != "")
 
 
 @remembered
@@ -264,7 +277,8 @@ def _facts(said: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
 def _status(exchange: Exchange) -> str:
     if exchange.refusal is not None or exchange.end in ("blocked", "refused"):
         return "rejected"
-    return "escalated" if exchange.verdict.outcome == "escalated" else "completed"
+    # A person let it go on, or nobody objected in time.
+    return "escalated" if exchange.verdict.outcome == "escalated" and exchange.review is None else "completed"
 
 
 def _error_type(exchange: Exchange) -> str | None:
@@ -307,6 +321,8 @@ def _evaluation(assessment: Assessment) -> EventBody:
         (sc.SPANGATE_TOOK_MS, float(assessment.took_ms)),
         (sc.SPANGATE_STATE, assessment.state),
     )
+    if assessment.released_bytes is not None:
+        attributes += ((sc.SPANGATE_RELEASED_BYTES, assessment.released_bytes),)
     return EventBody(sc.EVENT_GEN_AI_EVALUATION_RESULT, attributes)
 
 

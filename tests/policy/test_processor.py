@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from gateway.model.exchange import Captured, Exchange
+from gateway.model.exchange import Captured, Connection, Exchange
 from gateway.model.message import Entry, RequestReading, ResponseReading
 from gateway.policy.engine import PolicySet
 from gateway.policy.load import Agent
@@ -46,6 +46,17 @@ def test_a_block_refuses_and_says_who_and_why_not_what(said: Say, agent: Make) -
     assert judged.refusal.message == "Blocked by policy agent keeper: codenames: keyword:0. Use the public name."
     assert judged.outcome == "blocked"
     assert policy.counters()["blocked"] == 1
+
+
+@pytest.mark.parametrize("changes", [{"intent": "redact"}, {"inlet": "parallel"}])
+def test_on_a_websocket_everybody_is_waited_for_and_nothing_is_changed(
+    said: Say, agent: Make, changes: dict[str, str]
+) -> None:
+    judged = exchange(said("a nightjar"))
+    judged.connection = Connection()
+    processor(agent(**changes)).on_request(judged)
+    assert judged.refusal is not None
+    assert judged.outcome == "blocked"
 
 
 def test_system_instructions_are_assessed_too(said: Say, agent: Make) -> None:

@@ -75,14 +75,10 @@ def test_the_version_is_the_hash_of_the_file() -> None:
         ({"cases": "[{expect: allowed, given: {modl: x}}]"}, "cases::0::given", "did you mean model?"),
         ({"cases": "[{expect: allowed, given: {model: 1}}]"}, "cases::0::given", "is not of its kind (string)"),
         ({"cases": "[{expect: allowed, sya: x}]"}, "cases::0::sya", "did you mean say?"),
-        ({"intent": "redact"}, "intent", "use `block` or `flag`"),
-        ({"intent": "{c: {inlet: redact}}"}, "intent::c::inlet", "make the agent an observer"),
-        ({"inlet": "parallel"}, "inlet", "use `inlet: wait`"),
         ({"directions": "[inlet, signal]"}, "directions::1", "use `inlet` or `response`"),
-        ({"response": "window"}, "response", "use `response: after`"),
-        ({"response": "hold"}, "response", "use `response: after`"),
-        ({"escalation": "{mode: hold}"}, "escalation::mode", "use `mode: notify`"),
-        ({"escalation": "{mode: notify, timeout: 60s}"}, "escalation::timeout", "leave it out"),
+        ({"escalation": "{mode: wait}"}, "escalation::mode", "'notify' or 'hold'"),
+        ({"escalation": "{mode: notify, timeout: 60s}"}, "escalation", "write `mode: hold`"),
+        ({"escalation": "{mode: hold, then: flag}"}, "escalation::then", "'block' or 'allow'"),
         ({"intent": "{other: flag}"}, "intent::other", "use c"),
         ({"intent": "{}"}, "intent", "add `c: flag`"),
         ({"intent": "{c: {response: flag}}"}, "intent::c", "add `inlet: allow`"),
@@ -112,10 +108,16 @@ def test_an_observer_may_wish_to_redact() -> None:
     assert agent.rules.wish("c", "inlet") == "redact"
 
 
+def test_a_request_that_has_left_cannot_wait_for_a_person() -> None:
+    assert "use `inlet: wait`" in lines_of(small(escalation="{mode: hold}", inlet="parallel"))[0]
+
+
+def test_nothing_can_be_taken_out_of_a_request_that_has_left() -> None:
+    assert "use `inlet: wait`" in lines_of(small(intent="redact", inlet="parallel"))[0]
+
+
 def test_all_mistakes_are_told_at_once() -> None:
-    lines = lines_of(
-        small(when="x ==", intent="redact", inlet="parallel", tmeout="1s", detect="{c: {patterns: ['(']}}")
-    )
+    lines = lines_of(small(when="x ==", intent="forbid", inlet="beside", tmeout="1s", detect="{c: {patterns: ['(']}}"))
     assert len(lines) == 5
 
 

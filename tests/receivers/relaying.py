@@ -47,6 +47,7 @@ class Relaying:
     upstream: Upstream
     kept: Kept
     wire: Wire
+    pipeline: Pipeline
 
     async def call(self, request: bytes) -> tuple[bytes, bytes]:
         """What went upstream for this request, and the head of the answer."""
@@ -66,6 +67,7 @@ async def relaying(
     providers: dict[str, dict[str, Any]],
     processors: Sequence[Processor] = (),
     body_max: int = Limits().body,
+    ping_s: float = Limits().ping_s,
     **written: Any,
 ) -> AsyncIterator[Relaying]:
     """Every provider's `base_url` is the raw upstream's. `written`: of the receiver's configuration, by name."""
@@ -82,13 +84,13 @@ async def relaying(
     )
     kept, known = Kept(), formats()
     pipeline = Pipeline(processors, [kept], {each.name: each for each in known}, KnownMessageCache())
-    limits = Limits(capture=config.capture_max, body=body_max, linger_s=60)
+    limits = Limits(capture=config.capture_max, body=body_max, linger_s=60, ping_s=ping_s)
     server = ProxyServer(LlmReceiver(config, pipeline, known, sockets=sockets()), limits)
     sock = listening()
     await server.listen(sock)
     wire = Wire(*await asyncio.open_connection(*sock.getsockname(), limit=1 << 24))
     try:
-        yield Relaying(upstream, kept, wire)
+        yield Relaying(upstream, kept, wire, pipeline)
     finally:
         wire.abort()
         await server.drain(0.5)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from gateway.link.records import MessageRecord
+from gateway.model.review import Review
+from gateway.store import reviews
 from gateway.store.deletion import Deleted, SessionInUseError, delete_session
 from gateway.store.found import SessionRow
 from gateway.store.queries import Reader
@@ -29,6 +31,8 @@ def session(put: Put, reader: Reader) -> SessionRow:
 
 
 def test_only_its_own_goes(path: Path, session: SessionRow, reader: Reader) -> None:
+    for name, where, workspace in (("r", "gone", "default"), ("s", "gone", "other"), ("t", "stays", "default")):
+        reviews.add(path, Review(name, "x", where, workspace, "keeper", "inlet", "codenames", "low", 1, 2, "block"))
     assert delete_session(path, session) == Deleted(exchanges=2, messages=1)
     assert reader.session("gone", "default") is None
     assert _session(reader, "gone", "other").exchanges == 1
@@ -36,6 +40,7 @@ def test_only_its_own_goes(path: Path, session: SessionRow, reader: Reader) -> N
     with closing(sqlite3.connect(path)) as connection:
         assert {row[0] for row in connection.execute("SELECT digest FROM messages")} == {SHARED.digest, OTHER.digest}
         assert {row[0] for row in connection.execute("SELECT exchange_id FROM assessments")} == {"c", "d"}
+        assert {row[0] for row in connection.execute("SELECT id FROM reviews")} == {"s", "t"}
 
 
 def test_nobody_reads_it_in_the_files_afterwards(path: Path, session: SessionRow, reader: Reader) -> None:

@@ -1,0 +1,1 @@
+"""Exchanges that wait for a person."""
