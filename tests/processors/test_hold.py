@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from gateway.model.message import Entry
-from gateway.policy.engine import Counts, PolicySet
+from gateway.policy.engine import Held, PolicySet
 from tests.processors.holding import JSON, LAST_CHUNK, SSE, chunk, keeper, outcomes, policy, post, talking, whole
 from tests.proxy.conftest import dechunked
 
@@ -153,9 +153,9 @@ async def test_an_answer_too_large_to_hold(oversize: str, said: bytes, status: i
 class Slow(PolicySet):
     """A message takes it longer than any agent here may."""
 
-    def _scanned(self, entry: Entry, failed: set[int]) -> Counts:
+    def _seen(self, entry: Entry, last: Entry | None, known: Held | None, failed: set[int]) -> Held:
         time.sleep(0.002)
-        return super()._scanned(entry, failed)
+        return super()._seen(entry, last, known, failed)
 
 
 async def test_time_that_runs_out_is_named() -> None:
