@@ -170,6 +170,8 @@ class RequestReading(msgspec.Struct, eq=False, gc=False):
     user: str | None = None
     session_hints: dict[str, str] = msgspec.field(default_factory=dict)
     """Ids in the body that may name a session, by the field's path: `metadata.user_id`, `prompt_cache_key` …"""
+    reader: object = None
+    """What read each of the body's `messages` by itself, where that and no more is in `messages` here."""
     earlier: "RequestReading | None" = None
     """A request whose messages this one repeats, the first `repeated` of them: what was made of them holds here too."""
     repeated: int = 0

@@ -72,7 +72,7 @@ class AnthropicMessages:
         decoded = with_repair(_decode, body)
         if decoded is None:
             return unreadable_request(body)
-        reading = RequestReading()
+        reading = RequestReading(reader=read_message)
         reading.model = decoded.model if isinstance(decoded.model, str) else ""
         reading.stream = decoded.stream is True
         messages = entries(reading, reading.messages, decoded.messages, read_message, known)

@@ -95,6 +95,7 @@ class BedrockConverse:
         self, body: bytes, known: KnownMessages, target: str = "", content_type: str = ""
     ) -> RequestReading:
         reading = conversation(body, known)
+        reading.reader = read_message
         add_path(reading, target)
         return reading
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.contracts import KnownMessages, Provider, ResponseReader
+from gateway.contracts import KnownMessages, ResponseReader
 from gateway.model.exchange import Refusal
 from gateway.model.message import Message, RequestReading, Text
 from gateway.providers import settings
@@ -110,8 +110,11 @@ def native_request(body: bytes, known: KnownMessages) -> RequestReading:
     if head.messages is not NO_RAW:
         if _is_converse(head):
             return conversation(body, known)
-        reader: Provider = _OPENAI if head.anthropic_version is NO_RAW else _ANTHROPIC
-        return reader.read_request(body, known)
+        if head.anthropic_version is not NO_RAW:
+            return _ANTHROPIC.read_request(body, known)
+        reading = _OPENAI.read_request(body, known)
+        reading.reader = None  # whose they are may be said by what is behind them
+        return reading
     titan = isinstance(head.input_text, str)
     said = head.input_text if titan else head.prompt
     if not isinstance(said, str):

@@ -66,6 +66,7 @@ class CohereChat:
         if decoded is None:
             return unreadable_request(body)
         reading = RequestReading(model=text_or_none(decoded.model) or "", stream=decoded.stream is True)
+        reading.reader = read_message
         documents = [("documents", (decoded.documents,))] if is_said(decoded.documents) else []
         if documents:
             add_context(reading, decoded.documents, known)

@@ -69,7 +69,11 @@ class Histories:
                 self._keep(_Known(api, body, known.begin, ends, reading))
                 return reading
         reading = read(body)
-        if reading.state == "full" and (place := _place(body, len(reading.messages))) is not None:
+        if (
+            reading.reader is not None
+            and reading.state == "full"
+            and (place := _place(body, len(reading.messages))) is not None
+        ):
             self._keep(_Known(api, body, *place, reading))
         return reading
 
@@ -122,7 +126,8 @@ def _read_on(
     """The reading, and where each of its messages ends; None where the body must be read as a whole.
 
     SECURITY: not a guess. Behind a known message and its comma a parser stands in the same list as where the first
-    begins, but that another must follow; so what it makes of the rest is the same with and without them.
+    begins, but that another must follow; so what it makes of the rest is the same with and without them. What it makes
+    of each message is the same, too: a reading with a `reader` has them one by one, by that.
     """
     end = known.ends[count - 1]
     more = body.startswith(b",", end)
@@ -134,9 +139,9 @@ def _read_on(
     if ends is None or bool(ends) != more or count + len(ends) > MAX_ENTRIES:
         return None, []
     reading = read(body[: known.begin] + rest)
-    if reading.state != "full" or len(reading.messages) != len(ends):
-        return None, []
     earlier = known.reading
+    if reading.state != "full" or len(reading.messages) != len(ends) or reading.reader is not earlier.reader:
+        return None, []
     reading.messages = earlier.messages[:count] + reading.messages
     reading.earlier, reading.repeated = earlier, count
     earlier.earlier = None  # one is enough: they must not keep each other alive for a conversation's length

@@ -48,6 +48,7 @@ class OllamaChat:
         if decoded is None:
             return unreadable_request(body)
         reading = RequestReading(model=text_or_none(decoded.model) or "", stream=decoded.stream is not False)
+        reading.reader = read_message
         add_conversation(reading, body, decoded.messages, decoded.tools, read_message, _NAMES, known)
         add_options(reading.attributes, decoded.options, decoded.think, decoded.format)
         return reading

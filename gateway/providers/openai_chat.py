@@ -79,7 +79,7 @@ class OpenAIChat:
         decoded = with_repair(_decode, body)
         if decoded is None:
             return unreadable_request(body)
-        reading = RequestReading(model=model_of(decoded.model, target))
+        reading = RequestReading(model=model_of(decoded.model, target), reader=read_message)
         large: tuple[tuple[str, Sequence[bytes | msgspec.Raw]], ...]
         large = (("messages", entries(reading, reading.messages, decoded.messages, read_message, known)),)
         if decoded.stream is True:

@@ -16,7 +16,7 @@ from gateway.providers.lenient import raw_text
 
 DATA = Path(__file__).parent.parent / "data"
 PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in formats()}
-REMEMBERED = frozenset({"earlier", "repeated", "history"})
+REMEMBERED = frozenset({"reader", "earlier", "repeated", "history"})
 """No part of what a request says."""
 FORM_TYPE = "multipart/form-data; boundary=cut"
 CONTENT_TYPES = {

@@ -77,7 +77,7 @@ def talk(rng: Random, least: int = 3 * LEAST) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("write", [compact, spaced])
-@pytest.mark.parametrize("api", ["openai_chat", "anthropic_messages", "cohere_chat", "ollama_chat"])
+@pytest.mark.parametrize("api", ["openai_chat", "anthropic_messages", "cohere_chat", "ollama_chat", "bedrock_converse"])
 def test_however_conversations_go_on_they_are_read_as_alone(api: str, write: Write) -> None:
     rng = Random(api)
     reader = Reader(api)
@@ -181,3 +181,53 @@ def test_of_a_flood_of_conversations_the_latest_are_kept_within_the_bound() -> N
     reader.read(compact(request(latest)))
     reader.read(compact(request([*latest, message(rng)])))
     assert reader.histories.hits == 1
+
+
+BLOCKS = '[{"role": "user", "content": [{"text": "A"}]}]'
+
+
+@pytest.mark.parametrize(
+    ("api", "first", "second"),
+    [
+        # What is shown of such a list stands in no message: all of it must be shown again.
+        (
+            api,
+            f'{{{own}, "pad": "{PADDING}", "messages": {SAME}}}',
+            f'{{{own}, "pad": "{PADDING}", "messages": {more}}}',
+        )
+        for more in (SAME[:-1] + ', {"role": "user", "content": "B"}]',)
+        for api, own in {
+            "generic": '"a": 1',
+            "openai_responses": '"input": "C"',
+            "openai_completions": '"prompt": "C"',
+            "gemini_generate_content": '"contents": [{"parts": [{"text": "C"}]}]',
+            "cohere_embeddings": '"texts": ["C"]',
+            "anthropic_batches": '"requests": [{"params": {"messages": [{"role": "user", "content": "C"}]}}]',
+            "bedrock_count_tokens": '"input": {"converse": {"messages": [{"role": "user", "content": []}]}}',
+        }.items()
+    ]
+    # Whose body it is, what is behind the messages says.
+    + [
+        (
+            "bedrock_invoke",
+            f'{{"pad": "{PADDING}", "messages": {BLOCKS}{one}}}',
+            f'{{"pad": "{PADDING}", "messages": {BLOCKS}{other}}}',
+        )
+        for one in ("", ', "schemaVersion": "1"', ', "anthropic_version": "1"')
+        for other in ("", ', "schemaVersion": "1"', ', "anthropic_version": "1"')
+    ],
+)
+def test_where_messages_are_not_read_one_by_one_a_body_is_read_as_a_whole(api: str, first: str, second: str) -> None:
+    reader = Reader(api)
+    reader.read(first.encode())
+    assert said(reader.read(second.encode())) == alone(api, second.encode())
+
+
+def test_anthropics_bodies_at_bedrock_are_read_on() -> None:
+    rng, reader = Random(5), Reader("bedrock_invoke")
+    messages = talk(rng)
+    for _ in range(3):
+        body = compact({"anthropic_version": "bedrock-2023-05-31", "messages": messages})
+        assert said(reader.read(body)) == alone("bedrock_invoke", body)
+        messages.append(message(rng))
+    assert reader.histories.hits == 2
