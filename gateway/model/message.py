@@ -4,6 +4,7 @@ Source of the shape: semantic-conventions-genai, model/gen-ai/gen-ai-input-messa
 Bytes of images, audio and files never stand here: a `Blob` carries size, type and hash.
 """
 
+from sys import getsizeof
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -133,8 +134,8 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     @property
     def size(self) -> int:
         """Bytes this entry roughly holds."""
-        texts = self.texts
-        return 400 + len(self.json) + (len(texts[0]) if len(texts) == 1 else sum(map(len, texts)))
+        texts = self.texts  # many are short ones, each of which takes many times its letters
+        return 400 + len(self.json) + (len(texts[0]) if len(texts) == 1 else sum(map(getsizeof, texts)))
 
 
 class Usage(NamedTuple):

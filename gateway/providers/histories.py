@@ -5,20 +5,20 @@ out of it and look it up takes 300 µs, to compare them takes 10. No I/O.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 import msgspec
 
-from gateway.model.message import RequestReading
+from gateway.model.message import Entry, RequestReading
 
 LEAST = 8 * 1024
 """Bytes; what is shorter is read as quickly as it is found."""
 _GRID, _SAMPLE = 4096, 64
 """A body is found by the bytes ahead of some multiples of the grid: by each that a longer one has there too."""
 _DOUBLINGS = 8
-_ENTRIES_WEIGH = 2
-"""Bytes that the entries of a body take, for each byte of it."""
+_BESIDE_ENTRY = 600
+"""Bytes that a message takes beside its entry's own: where it ends, what it says, a turn's hash."""
 MAX_ENTRIES = 20_000
 """Of one request: no conversation has a million messages."""
 
@@ -38,17 +38,20 @@ class _Known(msgspec.Struct, eq=False, gc=False):
     """Where in it the first message begins."""
     ends: list[int]
     """Where each ends."""
+    weights: list[int]
+    """Bytes that all up to each take, beside those of the body."""
     reading: RequestReading
+    size: int = 0
 
-    @property
-    def size(self) -> int:
-        return (1 + _ENTRIES_WEIGH) * len(self.raw)
+    def __post_init__(self) -> None:
+        around = sum([entry.size for entry in (*self.reading.system, *self.reading.definitions)])
+        self.size = len(self.raw) + self.weights[-1] + around + len(self.reading.tools or b"")
 
 
 class Histories:
     """One worker's, bounded in bytes, least recently used first out; not thread-safe."""
 
-    def __init__(self, limit_bytes: int = 48 * 1024 * 1024) -> None:
+    def __init__(self, limit_bytes: int = 64 * 1024 * 1024) -> None:
         self.limit_bytes = limit_bytes
         self.bytes = 0
         self.hits = 0
@@ -61,20 +64,20 @@ class Histories:
         known = self._alike(api, body)
         count = _repeated(known, body) if known is not None else 0
         if known is not None and count:
-            reading, ends = _read_on(known, count, body, read)
-            if reading is not None:
+            longer = _read_on(known, count, body, read)
+            if longer is not None:
                 self.hits += 1
                 if 2 * count > len(known.ends):
                     self._drop(known)  # the longer one takes its place
-                self._keep(_Known(api, body, known.begin, ends, reading))
-                return reading
+                self._keep(longer, count)
+                return longer.reading
         reading = read(body)
         if (
             reading.reader is not None
             and reading.state == "full"
             and (place := _place(body, len(reading.messages))) is not None
         ):
-            self._keep(_Known(api, body, *place, reading))
+            self._keep(_Known(api, body, *place, _weights(0, reading.messages), reading), 0)
         return reading
 
     def _alike(self, api: str, body: bytes) -> _Known | None:
@@ -85,8 +88,8 @@ class Histories:
                 return known
         return None
 
-    def _keep(self, known: _Known) -> None:
-        if known.size > self.limit_bytes // 4 or any(entry.compacts for entry in known.reading.messages):
+    def _keep(self, known: _Known, repeated: int) -> None:
+        if known.size > self.limit_bytes // 4 or any(entry.compacts for entry in known.reading.messages[repeated:]):
             return  # of what compacts a reading speaks as a whole
         self._kept[id(known)] = known
         self.bytes += known.size
@@ -120,10 +123,8 @@ def _repeated(known: _Known, body: bytes) -> int:
     return max(0, count)
 
 
-def _read_on(
-    known: _Known, count: int, body: bytes, read: Callable[[bytes], RequestReading]
-) -> tuple[RequestReading | None, list[int]]:
-    """The reading, and where each of its messages ends; None where the body must be read as a whole.
+def _read_on(known: _Known, count: int, body: bytes, read: Callable[[bytes], RequestReading]) -> _Known | None:
+    """None where the body must be read as a whole.
 
     SECURITY: not a guess. Behind a known message and its comma a parser stands in the same list as where the first
     begins, but that another must follow; so what it makes of the rest is the same with and without them. What it makes
@@ -132,20 +133,25 @@ def _read_on(
     end = known.ends[count - 1]
     more = body.startswith(b",", end)
     if not (more or body.startswith(b"]", end)):
-        return None, []
+        return None
     behind = end + (body.startswith(b" ", end + 1) + 1 if more else 0)
     rest = body[behind:]
     ends = _ends(body, behind, _OPENED + rest)
     if ends is None or bool(ends) != more or count + len(ends) > MAX_ENTRIES:
-        return None, []
+        return None
     reading = read(body[: known.begin] + rest)
     earlier = known.reading
     if reading.state != "full" or len(reading.messages) != len(ends) or reading.reader is not earlier.reader:
-        return None, []
+        return None
+    weights = known.weights[:count] + _weights(known.weights[count - 1], reading.messages)
     reading.messages = earlier.messages[:count] + reading.messages
     reading.earlier, reading.repeated = earlier, count
     earlier.earlier = None  # one is enough: they must not keep each other alive for a conversation's length
-    return reading, known.ends[:count] + ends
+    return _Known(known.api, body, known.begin, known.ends[:count] + ends, weights, reading)
+
+
+def _weights(begin: int, entries: Sequence[Entry]) -> list[int]:
+    return [*accumulate([entry.size + _BESIDE_ENTRY for entry in entries], initial=begin)][1:]
 
 
 def _place(body: bytes, count: int) -> tuple[int, list[int]] | None:

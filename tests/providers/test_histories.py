@@ -1,6 +1,7 @@
 """A body that begins as an earlier one is read as it would be alone, from less of it."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -11,6 +12,7 @@ from gateway.model.message import RequestReading
 from gateway.providers.built_in import formats
 from gateway.providers.histories import LEAST, Histories
 from gateway.providers.known import KnownMessageCache
+from gateway.sessions.lineage import history_of
 from tests.providers.test_golden import REMEMBERED
 
 PROVIDERS = {provider.name: provider for provider in formats()}
@@ -160,6 +162,47 @@ def test_what_only_looks_like_a_known_history_is_read_as_alone(first: str, secon
     assert said(reader.read(second.encode())) == alone("openai_chat", second.encode())
 
 
+def numbers(at: int) -> list[Any]:
+    return [*range(100_000 + 20_000 * at, 100_000 + 20_000 * (at + 1))]
+
+
+def words(at: int) -> list[Any]:
+    return [{"role": "user", "x": [f"{at}{number}" for number in range(20_000)]}]
+
+
+def turns(at: int) -> list[Any]:
+    return [{"role": ["user", "assistant"][some % 2], "content": f"{at}{some}"} for some in range(10_000)]
+
+
+def one(at: int) -> list[Any]:
+    return [{"role": "user", "content": f"{at}" * LEAST}]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda at: request(numbers(at)),
+        lambda at: request(words(at)),
+        lambda at: request(turns(at)),
+        lambda at: request(one(at), system=words(at)[0]["x"][:5_000]),
+        lambda at: request(one(at), more=f"{at}" * 1_000_000),
+    ],
+    ids=["numbers", "words", "turns", "instructions", "a field"],
+)
+def test_what_is_kept_is_weighed_as_what_it_takes(asked: Callable[[int], dict[str, Any]]) -> None:
+    reader = Reader("anthropic_messages", limit_bytes=1 << 28)
+    reader.known = KnownMessageCache(limit_bytes=0)
+    bodies = [compact(asked(at)) for at in range(3)]
+    tracemalloc.start()
+    try:
+        for body in bodies:
+            history_of(reader.read(body))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.5 * held < reader.histories.bytes < 2 * held
+
+
 def test_the_same_bytes_sent_to_another_api_are_read_as_that_ones() -> None:
     reader = Reader("openai_chat")
     body = compact(request(talk(Random(3))))
@@ -169,10 +212,10 @@ def test_the_same_bytes_sent_to_another_api_are_read_as_that_ones() -> None:
 
 
 def test_of_a_flood_of_conversations_the_latest_are_kept_within_the_bound() -> None:
-    rng, reader = Random(4), Reader(limit_bytes=64 * LEAST)
+    rng, reader = Random(4), Reader(limit_bytes=128 * LEAST)
     for _ in range(50):
         reader.read(compact(request(talk(rng))))
-        assert reader.histories.bytes <= 64 * LEAST
+        assert reader.histories.bytes <= 128 * LEAST
     giant = compact(request([{"role": "user", "content": "x" * 64 * LEAST}]))
     reader.read(giant)
     reader.read(giant)
