@@ -149,7 +149,8 @@ class MemoryState:
         session.latest = _Turn(None, exchange)
         turn = _Passing(session, exchange, lesson.ended_ns)
         session.lasting = (*map(_short, lesson.lasting),)
-        session.passing = (*map(_short, lesson.passing[-PASSING_LIMIT:]),)
+        # Several answers to one request may be the same.
+        session.passing = (*dict.fromkeys(map(_short, lesson.passing[-PASSING_LIMIT:])),)
         for short in session.lasting:
             self._turns[short] = turn
         for short in session.passing:

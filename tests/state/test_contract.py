@@ -292,6 +292,12 @@ async def test_passing_keys_make_room_for_newer_ones_and_lasting_ones_stay(state
     assert (await place(state, unnamed("s-5", keys=(key("turn 0"),)))).parent == "e-0"
 
 
+async def test_a_key_that_an_exchange_brings_twice_takes_the_room_of_one(state: SessionState) -> None:
+    state.learn(lesson("s-1", "e-1", begins=True, passing=(digest("same"), digest("other"), digest("same"))))
+    state.learn(lesson("s-1", "e-2", passing=tuple(digest(f"{number}") for number in range(10))))
+    assert (await place(state, unnamed("s-2", keys=(key("same"),)))).parent == "e-1"
+
+
 # Threads
 
 
