@@ -132,8 +132,8 @@ def _read_on(known: _Known, count: int, body: bytes, read: Callable[[bytes], Req
     """
     end = known.ends[count - 1]
     more = body.startswith(b",", end)
-    if not (more or body.startswith(b"]", end)):
-        return None
+    if not (more or body.startswith(b"]", end)) or 2 * end < len(body):
+        return None  # where most is new there is little to win, and what turns out unreadable is gone through twice
     behind = end + (body.startswith(b" ", end + 1) + 1 if more else 0)
     rest = body[behind:]
     ends = _ends(body, behind, _OPENED + rest)

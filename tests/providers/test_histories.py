@@ -203,6 +203,16 @@ def test_what_is_kept_is_weighed_as_what_it_takes(asked: Callable[[int], dict[st
     assert 0.5 * held < reader.histories.bytes < 2 * held
 
 
+def test_what_turns_out_unreadable_is_hardly_gone_through_twice() -> None:
+    reader, twice = Reader(), b',{"a":1,"a":2}'
+    begin = compact(request(talk(Random(6))))[:-2]
+    for count in (1, len(begin) // len(twice) - 10, 5 * len(begin) // len(twice)):
+        reader.read(begin + b"]}")
+        body = begin + count * twice + b"]}"
+        assert said(reader.read(body)) == alone("openai_chat", body)
+        assert reader.seen < 1.6 * len(body)
+
+
 def test_the_same_bytes_sent_to_another_api_are_read_as_that_ones() -> None:
     reader = Reader("openai_chat")
     body = compact(request(talk(Random(3))))
