@@ -9,6 +9,7 @@ event costs 130 ns, and an open-ended pattern has one for each byte.
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import hyperscan
@@ -71,7 +72,7 @@ class Scanner:
         self._on_match = self._match
         # The same scan tells whether a text may be in disguise: behind the shapes come the clues.
         self._clues = [clue.name for clue in CLUES]
-        self._database = _database([*self.shapes, *CLUES], hyperscan.HS_FLAG_SINGLEMATCH) if shapes else None
+        self._database = _all_of(self.shapes) if shapes else None
         self._locators = [_locator(shape) for shape in self.shapes]
 
     def noticed(self, text: str) -> Sequence[Noticed]:
@@ -139,8 +140,18 @@ class Scanner:
         return _bounded(apart, effort, more)
 
 
+@lru_cache(maxsize=8)
+def _all_of(shapes: tuple[Shape, ...]) -> Any:
+    """Of these and the clues; it takes a second, and policy files are read again more often than patterns change."""
+    return _database([*shapes, *CLUES], hyperscan.HS_FLAG_SINGLEMATCH)
+
+
+@lru_cache(maxsize=1024)
 def _locator(shape: Shape) -> Any:
-    """Finds starts too. None where none are needed, or it is too large for that: then the place is the whole text."""
+    """Finds starts too; made once, for sets that come one after the other have most shapes in common.
+
+    None where none are needed, or it is too large for that: then the place is the whole text.
+    """
     if shape.find is not None:
         return None
     try:
