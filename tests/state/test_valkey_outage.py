@@ -104,10 +104,13 @@ async def test_evicted_keys_raise_nothing(server: Server) -> None:
         await told(state)
         with server.client() as client:
             assert client.info("stats")["evicted_keys"] > 0
-        found = [await place(state, unnamed("s-x", keys=(key("talk-0"),))), await place(state, claim("talk-1"))]
-        assert [each.how for each in found] == ["new", "named"]
         known = await place(state, unnamed("s-y", keys=(key("talk-3999"),)))
         assert (known.session_id, known.how) == ("talk-3999", "key"), "this worker knows it in any case"
+        assert (await place(state, claim("talk-1"))).how == "named"
+        # Which keys go is the server's guess: of a hundred old ones some have.
+        old = {(await place(state, unnamed(f"s-{each}", keys=(key(f"talk-{each}"),)))).how for each in range(2, 102)}
+        assert "new" in old
+        assert old <= {"new", "key"}
         assert not state.counters["local"]
 
 
